@@ -8,8 +8,10 @@ pub mod cel;
 pub mod diagnostic;
 pub mod program;
 pub mod rego;
+pub mod test_result;
 pub mod value;
 
 pub use diagnostic::{Diagnostic, DiagnosticCode, Span};
 pub use program::{Budget, EvalError, Evaluator, Input, Program, Source};
+pub use test_result::{TestOutcome, TestResult};
 pub use value::{Float, Key, Map, Value};
