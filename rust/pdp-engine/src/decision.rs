@@ -1,0 +1,207 @@
+//! What a decision is made of: effects, reasons, verdicts, obligations.
+
+use std::time::Duration;
+
+use pdp_policy::{Map, Value};
+use uuid::Uuid;
+
+use crate::limit::LimitOutcome;
+use crate::request::Text;
+
+/// What is asked; a stage of the decision. The order is the order of evaluation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Question {
+    /// Is this too much?
+    RateLimit,
+    /// May this subject do this action on this resource now?
+    Access,
+    /// May this function talk to that destination?
+    Segmentation,
+    /// May this payload leave for that destination, and in which form?
+    Egress,
+}
+
+/// The answer. Undefined is [`Effect::Deny`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// Yes.
+    Allow,
+    /// No, or no answer.
+    Deny,
+}
+
+/// Who wrote a policy; a lower tier cannot widen a higher one. The order is from highest to lowest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tier {
+    /// The platform.
+    Guardrail,
+    /// The organisation.
+    Organisation,
+    /// The team that owns the function.
+    Team,
+}
+
+/// Why an effect was given; the contract's `ReasonCode` documents each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "each is documented in the contract, under the same name")]
+pub enum ReasonCode {
+    PolicyAllow,
+    PolicyDeny,
+    DefaultDeny,
+    NotAllowed,
+    PolicyError,
+    PolicyOutputInvalid,
+    PolicyTimeout,
+    PolicyInstructionLimit,
+    PolicyMemoryLimit,
+    FailOpen,
+    FactMissing,
+    FactTooOld,
+    RateLimited,
+    WithinLimit,
+    DataBlocked,
+    DataMasked,
+    PayloadNotScanned,
+    NotEvaluated,
+    RequiredPolicyNotApplied,
+    LimitKeyMissing,
+}
+
+/// Why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// Stable code.
+    pub code: ReasonCode,
+    /// The policy, where one gave the reason.
+    pub policy_id: Option<Text>,
+    /// The policy's own code.
+    pub detail_code: Option<Text>,
+    /// One sentence for a person; never payload data.
+    pub message: Text,
+    /// Tier of the policy.
+    pub tier: Option<Tier>,
+}
+
+/// The answer to one question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// The question.
+    pub question: Question,
+    /// Its effect.
+    pub effect: Effect,
+    /// Why, never empty.
+    pub reasons: Vec<Reason>,
+    /// False where an earlier stage denied.
+    pub evaluated: bool,
+}
+
+/// What the enforcement point must do with an ALLOW.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Obligation {
+    /// Kind, such as `mask`.
+    pub kind: Text,
+    /// Policy that obliges.
+    pub policy_id: Text,
+    /// Parameters, without the kind.
+    pub parameters: Map,
+}
+
+/// State of a limit after the request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitStatus {
+    /// Policy that owns the limit.
+    pub policy_id: Text,
+    /// Name inside the policy.
+    pub name: Text,
+    /// Hits the limit admits within its window.
+    pub limit: u64,
+    /// What the store said.
+    pub outcome: LimitOutcome,
+}
+
+/// What was done about a finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FindingAction {
+    /// Nothing.
+    None,
+    /// Masked.
+    Mask,
+    /// The payload was blocked.
+    Block,
+}
+
+/// A finding with what was done about it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReportedFinding {
+    /// The finding.
+    pub finding: crate::dlp::Finding,
+    /// What was done.
+    pub action: FindingAction,
+    /// Policy that chose the action.
+    pub policy_id: Option<Text>,
+}
+
+/// A fact group that the request supplied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FactUse {
+    /// `device`, `location` or `behaviour`.
+    pub name: &'static str,
+    /// Age at the time of the decision.
+    pub age: Duration,
+}
+
+/// What a shadow policy would have said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShadowResult {
+    /// The policy.
+    pub policy_id: Text,
+    /// The question.
+    pub question: Question,
+    /// What it would have answered.
+    pub effect: Effect,
+    /// Whether enforcing it would have changed the question's effect.
+    pub would_change: bool,
+    /// Why.
+    pub reasons: Vec<Reason>,
+}
+
+/// One effect and everything that explains it.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    /// Combined effect.
+    pub effect: Effect,
+    /// UUIDv7.
+    pub decision_id: Uuid,
+    /// Revision of the policy set.
+    pub policy_revision: Text,
+    /// One verdict per question, in the order of evaluation.
+    pub verdicts: Vec<Verdict>,
+    /// What the enforcement point must do.
+    pub obligations: Vec<Obligation>,
+    /// Limits read or spent.
+    pub limits: Vec<LimitStatus>,
+    /// What the scanner found.
+    pub findings: Vec<ReportedFinding>,
+    /// The payload to send instead, when masking is obliged.
+    pub masked_payload: Option<Vec<u8>>,
+    /// Facts supplied, with ages.
+    pub facts: Vec<FactUse>,
+    /// How long an equal request may be answered by this decision.
+    pub cacheable_for: Option<Duration>,
+    /// What shadow policies would have said.
+    pub shadow: Vec<ShadowResult>,
+    /// Whether policies' results came from the memo.
+    pub memoised: bool,
+}
+
+impl Obligation {
+    /// Reads an obligation that a policy returned: a map with a text `type`.
+    #[must_use]
+    pub fn parse(value: &Value, policy_id: &Text) -> Option<Self> {
+        let map = value.as_map()?;
+        let kind = map.get("type")?.as_text()?;
+        let parameters = map.iter().filter(|(key, _)| key.as_str() != "type").cloned().collect();
+        Some(Self { kind: Text::from(kind), policy_id: policy_id.clone(), parameters })
+    }
+}
