@@ -1,0 +1,1 @@
+"""Generated code of the protobuf contract; see scripts/generate_protos.py."""
