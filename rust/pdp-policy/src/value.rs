@@ -299,7 +299,7 @@ impl From<&Value> for serde_json::Value {
 }
 
 /// Standard base64 with padding (RFC 4648 section 4).
-fn base64(bytes: &[u8]) -> String {
+pub(crate) fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let digit = |six_bits: u32| char::from(ALPHABET.get((six_bits & 63) as usize).copied().unwrap_or(b'='));
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);

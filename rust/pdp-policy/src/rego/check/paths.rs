@@ -1,0 +1,51 @@
+//! References as paths.
+
+use regorus::unstable::{Expr, Rule, RuleHead};
+
+/// The components of a reference made of names and strings only, such as `a.b["c"]`.
+pub(in crate::rego) fn components(mut expr: &Expr) -> Option<Vec<String>> {
+    let mut path = Vec::new();
+    loop {
+        match expr {
+            Expr::Var { span, .. } => {
+                path.push(span.text().to_owned());
+                path.reverse();
+                return Some(path);
+            }
+            Expr::RefDot { refr, field, .. } => {
+                path.push(field.0.text().to_owned());
+                expr = refr;
+            }
+            Expr::RefBrack { refr, index, .. } => {
+                let (Expr::String { value, .. } | Expr::RawString { value, .. }) = index.as_ref() else {
+                    return None;
+                };
+                path.push(value.as_string().ok()?.to_string());
+                expr = refr;
+            }
+            _ => return None,
+        }
+    }
+}
+
+/// The reference a rule is declared by.
+pub(in crate::rego) fn rule_reference(rule: &Rule) -> &Expr {
+    match rule {
+        Rule::Default { refr, .. } => refr,
+        Rule::Spec { head, .. } => match head {
+            RuleHead::Compr { refr, .. } | RuleHead::Set { refr, .. } | RuleHead::Func { refr, .. } => refr,
+        },
+    }
+}
+
+/// The first name of a rule's reference.
+pub(in crate::rego) fn rule_name(rule: &Rule) -> Option<String> {
+    let mut expr = rule_reference(rule);
+    loop {
+        match expr {
+            Expr::Var { span, .. } => return Some(span.text().to_owned()),
+            Expr::RefDot { refr, .. } | Expr::RefBrack { refr, .. } => expr = refr,
+            _ => return None,
+        }
+    }
+}
