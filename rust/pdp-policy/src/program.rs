@@ -23,6 +23,12 @@ pub trait Program: Send + Sync {
 
     /// Whether equal input always gives an equal answer: no time, no randomness, no environment.
     fn is_pure(&self) -> bool;
+
+    /// Whether the program has a rule of this name. A program that is not made of
+    /// rules answers as a whole and has every rule.
+    fn defines(&self, _rule: &str) -> bool {
+        true
+    }
 }
 
 /// A program made ready for one worker.
