@@ -49,6 +49,7 @@ class ReasonCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_CODE_NOT_EVALUATED: _ClassVar[ReasonCode]
     REASON_CODE_REQUIRED_POLICY_NOT_APPLIED: _ClassVar[ReasonCode]
     REASON_CODE_LIMIT_KEY_MISSING: _ClassVar[ReasonCode]
+    REASON_CODE_LIMIT_NOT_COUNTED: _ClassVar[ReasonCode]
 
 class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -110,6 +111,7 @@ REASON_CODE_PAYLOAD_NOT_SCANNED: ReasonCode
 REASON_CODE_NOT_EVALUATED: ReasonCode
 REASON_CODE_REQUIRED_POLICY_NOT_APPLIED: ReasonCode
 REASON_CODE_LIMIT_KEY_MISSING: ReasonCode
+REASON_CODE_LIMIT_NOT_COUNTED: ReasonCode
 ERROR_REASON_UNSPECIFIED: ErrorReason
 ERROR_REASON_FIELD_REQUIRED: ErrorReason
 ERROR_REASON_FIELD_OUT_OF_RANGE: ErrorReason

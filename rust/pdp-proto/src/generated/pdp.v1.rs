@@ -641,6 +641,8 @@ pub enum ReasonCode {
     RequiredPolicyNotApplied = 19,
     /// A limit's key could not be computed from this request.
     LimitKeyMissing = 20,
+    /// A limit could not be counted, because its store failed or is full.
+    LimitNotCounted = 21,
 }
 impl ReasonCode {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -670,6 +672,7 @@ impl ReasonCode {
             Self::NotEvaluated => "REASON_CODE_NOT_EVALUATED",
             Self::RequiredPolicyNotApplied => "REASON_CODE_REQUIRED_POLICY_NOT_APPLIED",
             Self::LimitKeyMissing => "REASON_CODE_LIMIT_KEY_MISSING",
+            Self::LimitNotCounted => "REASON_CODE_LIMIT_NOT_COUNTED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -698,6 +701,7 @@ impl ReasonCode {
                 Some(Self::RequiredPolicyNotApplied)
             }
             "REASON_CODE_LIMIT_KEY_MISSING" => Some(Self::LimitKeyMissing),
+            "REASON_CODE_LIMIT_NOT_COUNTED" => Some(Self::LimitNotCounted),
             _ => None,
         }
     }
