@@ -1,0 +1,144 @@
+//! The one table from a refusal's reason to its gRPC status.
+
+use bytes::Bytes;
+use pdp_engine::{RequestFault, Text};
+use pdp_proto::v1::{ErrorDetail, ErrorReason};
+use prost::Message;
+use tonic::metadata::{MetadataMap, MetadataValue};
+use tonic::{Code, Status};
+
+/// Trailer that carries the encoded [`ErrorDetail`] of a failed call.
+pub const DETAIL_TRAILER: &str = "pdp-error-bin";
+
+/// Longest field path that is sent back, in bytes.
+const MAX_FIELD_BYTES: usize = 256;
+
+/// A request that does not have its documented form.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{field}`: {message}")]
+pub struct InvalidRequest {
+    /// Stable reason.
+    pub reason: ErrorReason,
+    /// Path of the field at fault.
+    pub field: String,
+    /// What is wrong and how to fix it.
+    pub message: String,
+}
+
+/// gRPC status of a reason.
+#[must_use]
+pub fn code_of(reason: ErrorReason) -> Code {
+    match reason {
+        ErrorReason::FieldRequired
+        | ErrorReason::FieldOutOfRange
+        | ErrorReason::EnumUnknown
+        | ErrorReason::NumberNotFinite
+        | ErrorReason::TooDeep
+        | ErrorReason::TooLarge
+        | ErrorReason::Duplicate
+        | ErrorReason::FieldMalformed => Code::InvalidArgument,
+        ErrorReason::PolicyUnknown => Code::NotFound,
+        ErrorReason::RevisionNotActive => Code::FailedPrecondition,
+        ErrorReason::NotReady => Code::Unavailable,
+        ErrorReason::Deadline => Code::DeadlineExceeded,
+        ErrorReason::Overloaded => Code::ResourceExhausted,
+        ErrorReason::Unspecified | ErrorReason::Internal => Code::Internal,
+    }
+}
+
+/// A detail with the status its reason has.
+#[must_use]
+pub fn detail(reason: ErrorReason, field: &str, message: impl Into<String>) -> ErrorDetail {
+    with_code(code_of(reason), reason, field, message)
+}
+
+/// A message past the size limit: the one reason whose status is not its table's.
+#[must_use]
+pub fn message_too_large(bytes: usize, limit: usize) -> ErrorDetail {
+    let message = format!("the message has {bytes} bytes; at most {limit} are accepted");
+    with_code(Code::ResourceExhausted, ErrorReason::TooLarge, "", message)
+}
+
+/// The caller's deadline had passed.
+#[must_use]
+pub fn deadline_passed() -> ErrorDetail {
+    detail(ErrorReason::Deadline, "", "the deadline passed before the request was evaluated")
+}
+
+/// A fault of the server; what it was is in the log, not in the answer.
+#[must_use]
+pub fn internal() -> ErrorDetail {
+    detail(ErrorReason::Internal, "", "the request met a fault of the server, which is logged")
+}
+
+fn with_code(code: Code, reason: ErrorReason, field: &str, message: impl Into<String>) -> ErrorDetail {
+    let mut end = field.len().min(MAX_FIELD_BYTES);
+    while !field.is_char_boundary(end) {
+        end -= 1;
+    }
+    let field = field.get(..end).unwrap_or_default().to_owned();
+    ErrorDetail { reason: reason.into(), field, message: message.into(), grpc_code: code as i32 }
+}
+
+impl From<InvalidRequest> for ErrorDetail {
+    fn from(invalid: InvalidRequest) -> Self {
+        detail(invalid.reason, &invalid.field, invalid.message)
+    }
+}
+
+/// What the engine refused, as an answer. `ids` are the policies the request requires.
+#[must_use]
+pub fn from_fault(fault: &RequestFault, ids: &[Text]) -> ErrorDetail {
+    match fault {
+        RequestFault::PolicyUnknown { index } => {
+            let id = ids.get(*index).map_or("", |id| id);
+            let message = format!("the active policy set has no policy `{id}`");
+            detail(ErrorReason::PolicyUnknown, &format!("required_policy_ids[{index}]"), message)
+        }
+        RequestFault::RevisionNotActive { active } => {
+            let message = format!("the active revision is `{active}`");
+            detail(ErrorReason::RevisionNotActive, "policy_revision", message)
+        }
+    }
+}
+
+/// The status of a failed call, with the detail in its trailer.
+#[must_use]
+pub fn status(detail: &ErrorDetail) -> Status {
+    let mut metadata = MetadataMap::new();
+    let encoded = Bytes::from(detail.encode_to_vec());
+    metadata.insert_bin(DETAIL_TRAILER, MetadataValue::from_bytes(&encoded));
+    let place = if detail.field.is_empty() { String::new() } else { format!("`{}`: ", detail.field) };
+    let message = format!("{place}{}", detail.message);
+    Status::with_metadata(Code::from_i32(detail.grpc_code), message, metadata)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_a_failing_status() {
+        for number in 0..=14 {
+            let reason = ErrorReason::try_from(number).expect("reasons are dense");
+            assert_ne!(code_of(reason), Code::Ok, "{reason:?}");
+        }
+        assert!(ErrorReason::try_from(15).is_err(), "a new reason needs a row in the table and here");
+    }
+
+    #[test]
+    fn long_field_is_cut_at_a_character() {
+        let field = "ä".repeat(MAX_FIELD_BYTES);
+        let cut = detail(ErrorReason::TooDeep, &field, "x").field;
+        assert!(cut.len() <= MAX_FIELD_BYTES && cut.chars().all(|c| c == 'ä'));
+    }
+
+    #[test]
+    fn status_carries_the_detail() {
+        let sent = detail(ErrorReason::Duplicate, "items[1].request_id", "twice");
+        let status = status(&sent);
+        assert_eq!(status.code(), Code::InvalidArgument);
+        let value = status.metadata().get_bin(DETAIL_TRAILER).expect("trailer").to_bytes().expect("bytes");
+        assert_eq!(ErrorDetail::decode(value).expect("detail"), sent);
+    }
+}
