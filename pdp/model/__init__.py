@@ -1,0 +1,61 @@
+"""Requests and decisions as frozen values; needs neither the core nor a server."""
+
+from pdp.model._decision import (
+    CheckFailure,
+    CheckResult,
+    Decision,
+    FactUse,
+    Finding,
+    LimitStatus,
+    Obligation,
+    Reason,
+    ShadowResult,
+    Verdict,
+)
+from pdp.model._document import request_from_mapping
+from pdp.model._enums import DestinationKind, Effect, Question, ReasonCode, Tier
+from pdp.model._request import (
+    Behaviour,
+    CheckRequest,
+    Destination,
+    Device,
+    Function,
+    HttpRequest,
+    LimitSpend,
+    Location,
+    Payload,
+    Resource,
+    Subject,
+    Transport,
+)
+
+__all__ = [
+    "Behaviour",
+    "CheckFailure",
+    "CheckRequest",
+    "CheckResult",
+    "Decision",
+    "Destination",
+    "DestinationKind",
+    "Device",
+    "Effect",
+    "FactUse",
+    "Finding",
+    "Function",
+    "HttpRequest",
+    "LimitSpend",
+    "LimitStatus",
+    "Location",
+    "Obligation",
+    "Payload",
+    "Question",
+    "Reason",
+    "ReasonCode",
+    "Resource",
+    "ShadowResult",
+    "Subject",
+    "Tier",
+    "Transport",
+    "Verdict",
+    "request_from_mapping",
+]
