@@ -66,6 +66,7 @@ pub enum ReasonCode {
     NotEvaluated,
     RequiredPolicyNotApplied,
     LimitKeyMissing,
+    LimitNotCounted,
 }
 
 /// Why.

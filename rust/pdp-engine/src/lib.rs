@@ -4,13 +4,23 @@
 pub mod decision;
 pub mod dlp;
 pub mod limit;
+pub mod policy_set;
 pub mod request;
+pub mod worker;
+
+mod combine;
+mod input;
+mod memo;
+mod outcome;
+mod schema;
 
 pub use decision::{
     Decision, Effect, FactUse, FindingAction, LimitStatus, Obligation, Question, Reason, ReasonCode,
     ReportedFinding, ShadowResult, Tier, Verdict,
 };
+pub use policy_set::{EngineKind, LoadOptions, Mode, PolicyInfo, PolicySet};
 pub use request::{
-    Behaviour, Destination, DestinationKind, Device, Function, HttpRequest, LimitSpend, Location, Payload,
-    Request, Resource, Subject, Text, Transport,
+    Behaviour, Destination, DestinationKind, Device, Facts, Function, HttpRequest, LimitSpend, Location,
+    Observed, Payload, Request, Resource, Subject, Text, Transport,
 };
+pub use worker::{BudgetOptions, RequestFault, Worker, WorkerOptions};

@@ -8,6 +8,7 @@ pub mod cel;
 pub mod diagnostic;
 pub mod program;
 pub mod rego;
+pub mod schema;
 pub mod test_result;
 pub mod value;
 

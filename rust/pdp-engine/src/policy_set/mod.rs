@@ -1,0 +1,170 @@
+//! A policy set: built whole from a directory, immutable, indexed.
+
+mod files;
+mod limits;
+mod load;
+mod manifest;
+mod selector;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use pdp_policy::Program;
+
+pub use self::load::LoadOptions;
+pub(crate) use self::manifest::FactGroup;
+use self::manifest::OnError;
+pub use self::manifest::{EngineKind, Mode};
+use self::selector::{Index, Selectors};
+use crate::decision::{Question, Tier};
+use crate::limit::Limit;
+use crate::request::{Facts, Text};
+
+/// What people may know of a policy.
+#[derive(Clone, Debug)]
+pub struct PolicyInfo {
+    /// Id, unique in the set.
+    pub id: Text,
+    /// The question it answers.
+    pub kind: Question,
+    /// What evaluates it.
+    pub engine: EngineKind,
+    /// Who wrote it.
+    pub tier: Tier,
+    /// Whether it decides.
+    pub mode: Mode,
+    /// Who answers for it.
+    pub owner: String,
+    /// One sentence.
+    pub description: String,
+    /// Compliance controls it is evidence for.
+    pub controls: Vec<String>,
+}
+
+/// A compiled policy.
+pub(crate) struct Policy {
+    pub(crate) info: PolicyInfo,
+    pub(crate) selectors: Selectors,
+    pub(crate) facts: Vec<FactRequirement>,
+    pub(crate) on_error: OnError,
+    pub(crate) cacheable_for: Option<Duration>,
+    pub(crate) budget: BudgetOverride,
+    pub(crate) body: Body,
+}
+
+impl Policy {
+    /// Whether the policy's failure allows instead of denying.
+    pub(crate) fn fails_open(&self) -> bool {
+        self.on_error == OnError::Allow
+    }
+}
+
+/// What a policy does.
+pub(crate) enum Body {
+    /// It answers by a program.
+    Rules {
+        program: Box<dyn Program>,
+        /// Whether it can allow. A policy that cannot only denies or obliges.
+        grants: bool,
+    },
+    /// It limits.
+    Limits(Vec<LimitRule>),
+}
+
+/// A limit with the expressions that choose and key it.
+pub(crate) struct LimitRule {
+    pub(crate) limit: Limit,
+    /// Yields the key: text, or a list of texts and whole numbers.
+    pub(crate) key: Box<dyn Program>,
+    /// Yields whether the limit applies.
+    pub(crate) when: Option<Box<dyn Program>>,
+}
+
+/// A fact group that must be supplied.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FactRequirement {
+    pub(crate) group: FactGroup,
+    pub(crate) max_age: Option<Duration>,
+}
+
+/// Budgets of a policy's own.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct BudgetOverride {
+    pub(crate) time: Option<Duration>,
+    pub(crate) instructions: Option<u64>,
+    pub(crate) memory_bytes: Option<u64>,
+}
+
+/// A policy set.
+pub struct PolicySet {
+    revision: Text,
+    /// Sorted by tier, then id, so that reasons come highest tier first.
+    policies: Vec<Policy>,
+    infos: Vec<PolicyInfo>,
+    by_id: HashMap<Text, u32, ahash::RandomState>,
+    indexes: [Index; 4],
+}
+
+impl PolicySet {
+    /// The first 16 hex digits of the SHA-256 over the set's files.
+    #[must_use]
+    pub fn revision(&self) -> &Text {
+        &self.revision
+    }
+
+    /// Each policy, by tier, then id.
+    #[must_use]
+    pub fn policies(&self) -> &[PolicyInfo] {
+        &self.infos
+    }
+
+    /// Whether the set has a policy of this id.
+    #[must_use]
+    pub fn contains(&self, policy_id: &str) -> bool {
+        self.by_id.contains_key(policy_id)
+    }
+
+    pub(crate) fn new(revision: Text, mut policies: Vec<Policy>) -> Self {
+        policies.sort_by(|a, b| (a.info.tier, &a.info.id).cmp(&(b.info.tier, &b.info.id)));
+        let infos = policies.iter().map(|policy| policy.info.clone()).collect();
+        let mut by_id = HashMap::default();
+        let mut indexes: [Index; 4] = Default::default();
+        for (position, policy) in (0u32..).zip(&policies) {
+            by_id.insert(policy.info.id.clone(), position);
+            if policy.info.mode != Mode::Off
+                && let Some(index) = indexes.get_mut(policy.info.kind.position())
+            {
+                index.insert(&policy.selectors, position);
+            }
+        }
+        Self { revision, policies, infos, by_id, indexes }
+    }
+
+    pub(crate) fn policy(&self, position: u32) -> Option<&Policy> {
+        self.policies.get(position as usize)
+    }
+
+    pub(crate) fn position(&self, policy_id: &str) -> Option<u32> {
+        self.by_id.get(policy_id).copied()
+    }
+
+    /// Positions of the policies that apply to a question, ascending.
+    pub(crate) fn select(&self, question: Question, facts: &Facts) -> Vec<u32> {
+        let Some(index) = self.indexes.get(question.position()) else { return Vec::new() };
+        let mut found = index.candidates(facts);
+        found.retain(|position| self.policy(*position).is_some_and(|policy| policy.selectors.select(facts)));
+        found
+    }
+}
+
+impl Question {
+    /// Position among the stages.
+    fn position(self) -> usize {
+        match self {
+            Self::RateLimit => 0,
+            Self::Access => 1,
+            Self::Segmentation => 2,
+            Self::Egress => 3,
+        }
+    }
+}

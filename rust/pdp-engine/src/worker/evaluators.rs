@@ -1,0 +1,113 @@
+//! A worker's own evaluators, each made when its policy is first met or warmed.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use pdp_policy::{Budget, EvalError, Evaluator, Input, Value};
+
+use crate::policy_set::{Body, LimitRule, Policy, PolicySet};
+use crate::worker::BudgetOptions;
+
+/// The evaluators of one policy.
+enum Prepared {
+    Rules(Box<dyn Evaluator>),
+    Limits(Vec<PreparedLimit>),
+}
+
+/// The evaluators of one limit.
+struct PreparedLimit {
+    key: Box<dyn Evaluator>,
+    when: Option<Box<dyn Evaluator>>,
+}
+
+/// Evaluators by position of their policy.
+pub(crate) struct Evaluators {
+    set: Arc<PolicySet>,
+    prepared: Vec<Option<Prepared>>,
+    budget: BudgetOptions,
+}
+
+impl Evaluators {
+    pub(crate) fn new(set: Arc<PolicySet>, budget: BudgetOptions) -> Self {
+        let prepared = (0..set.policies().len()).map(|_| None).collect();
+        Self { set, prepared, budget }
+    }
+
+    /// Makes the evaluators of the first `most` policies.
+    pub(crate) fn warm(&mut self, most: usize) {
+        let set = self.set.clone();
+        for (position, slot) in (0u32..).zip(&mut self.prepared).take(most) {
+            if let (None, Some(policy)) = (&slot, set.policy(position)) {
+                *slot = Some(prepare(policy));
+            }
+        }
+    }
+
+    /// Evaluates the program of the policy at `position`.
+    pub(crate) fn rules(
+        &mut self,
+        position: u32,
+        input: &Input,
+        now: SystemTime,
+    ) -> Result<Option<Value>, EvalError> {
+        let budget = self.budget(position, now);
+        match self.prepared(position) {
+            Some(Prepared::Rules(evaluator)) => evaluator.evaluate(input, &budget),
+            _ => Err(lost()),
+        }
+    }
+
+    /// Evaluates key and condition of a limit; `Ok(None)` where its condition says that it does not apply.
+    pub(crate) fn limit(
+        &mut self,
+        position: u32,
+        rule: usize,
+        input: &Input,
+        now: SystemTime,
+    ) -> Result<Option<Option<Value>>, EvalError> {
+        let budget = self.budget(position, now);
+        let Some(Prepared::Limits(limits)) = self.prepared(position) else { return Err(lost()) };
+        let limit = limits.get_mut(rule).ok_or_else(lost)?;
+        if let Some(when) = &mut limit.when {
+            match when.evaluate(input, &budget)? {
+                Some(Value::Bool(true)) => {}
+                Some(Value::Bool(false)) => return Ok(None),
+                _ => return Err(EvalError::Policy { message: "`when` is not a boolean".to_owned() }),
+            }
+        }
+        limit.key.evaluate(input, &budget).map(Some)
+    }
+
+    fn prepared(&mut self, position: u32) -> Option<&mut Prepared> {
+        let slot = self.prepared.get_mut(position as usize)?;
+        if slot.is_none() {
+            *slot = self.set.policy(position).map(prepare);
+        }
+        slot.as_mut()
+    }
+
+    fn budget(&self, position: u32, now: SystemTime) -> Budget {
+        let own = self.set.policy(position).map(|policy| policy.budget).unwrap_or_default();
+        Budget {
+            time: own.time.unwrap_or(self.budget.time).max(Duration::from_micros(1)),
+            instructions: own.instructions.unwrap_or(self.budget.instructions),
+            memory_bytes: own.memory_bytes.unwrap_or(self.budget.memory_bytes),
+            now,
+        }
+    }
+}
+
+fn prepare(policy: &Policy) -> Prepared {
+    match &policy.body {
+        Body::Rules { program, .. } => Prepared::Rules(program.instantiate()),
+        Body::Limits(rules) => Prepared::Limits(rules.iter().map(prepare_limit).collect()),
+    }
+}
+
+fn prepare_limit(rule: &LimitRule) -> PreparedLimit {
+    PreparedLimit { key: rule.key.instantiate(), when: rule.when.as_ref().map(|when| when.instantiate()) }
+}
+
+fn lost() -> EvalError {
+    EvalError::Policy { message: "the policy set changed shape under its worker".to_owned() }
+}
