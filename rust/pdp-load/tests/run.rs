@@ -1,5 +1,6 @@
 //! Whole runs against the empty server.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
 use std::net::SocketAddr;
 use std::sync::mpsc;
 
