@@ -1,6 +1,15 @@
 //! Limits: what they mean, and the arithmetic of each algorithm.
 
+mod bounds;
+mod counter;
+pub mod fixed_window;
+pub mod gcra;
+pub mod sliding_window;
+
 use std::time::{Duration, SystemTime};
+
+pub use bounds::{LimitError, MAX_HITS, MAX_WINDOW, MIN_WINDOW};
+pub use counter::{Counter, Reading, WindowRate, epoch_ns};
 
 use crate::request::Text;
 
@@ -14,7 +23,8 @@ pub enum Algorithm {
     },
     /// Counter per aligned window. Lets up to twice the limit through around an edge.
     FixedWindow,
-    /// Two-window weighted counter; admits at most `limit` in any window by its estimate.
+    /// Two-window weighted counter; by its estimate ([`sliding_window::spend`]) at most `limit` in any
+    /// window.
     SlidingWindow,
 }
 

@@ -1,0 +1,42 @@
+//! One counter per window, aligned to the epoch.
+
+use super::{Reading, WindowRate};
+
+/// Hits of one window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    start_ns: u64,
+    count: u64,
+}
+
+/// Reads `state` at `now_ns` and spends `hits`; the new state holds only if the reading admitted.
+///
+/// Exact: each aligned window admits at most `limit`; so any span of one window at most twice that.
+/// A clock that steps back by at most a window stays in the newer window. After a larger step the
+/// count is carried into the earlier window, so each window passed again admits at most `limit`.
+#[must_use]
+pub fn spend(state: State, rate: WindowRate, hits: u64, now_ns: u64) -> (State, Reading) {
+    let window = rate.window_ns.max(1);
+    let aligned = now_ns - now_ns % window;
+    let start =
+        if state.start_ns > now_ns && state.start_ns - now_ns <= window { state.start_ns } else { aligned };
+    let count = if state.start_ns >= start { state.count } else { 0 };
+
+    let left = rate.limit.saturating_sub(count);
+    let until_next = u128::from(start) + u128::from(window) - u128::from(now_ns);
+    if hits > left {
+        let reset = if count == 0 { 0 } else { until_next };
+        return (state, Reading::refused(left.into(), reset, (hits <= rate.limit).then_some(until_next)));
+    }
+    let count = count.saturating_add(hits);
+    let reset = if count == 0 { 0 } else { until_next };
+    (State { start_ns: start, count }, Reading::admitted((left - hits).into(), reset))
+}
+
+impl State {
+    /// Nanoseconds since the epoch from which the state says nothing any more.
+    #[must_use]
+    pub fn expires_ns(self, window_ns: u64) -> u64 {
+        self.start_ns.saturating_add(window_ns)
+    }
+}
