@@ -14,15 +14,12 @@ impl Fault {
     /// Reads `--> file:row:column` and `error: message` out of the engine's rendering.
     pub(super) fn parse(error: &anyhow::Error) -> Self {
         let text = format!("{error}");
-        let place = text
-            .lines()
-            .find_map(|line| line.trim_start().strip_prefix("--> "))
-            .and_then(|place| {
-                let mut parts = place.rsplitn(3, ':');
-                let column = parts.next()?.trim().parse().ok()?;
-                let row = parts.next()?.parse().ok()?;
-                Some((parts.next()?.to_owned(), Span { row, column }))
-            });
+        let place = text.lines().find_map(|line| line.trim_start().strip_prefix("--> ")).and_then(|place| {
+            let mut parts = place.rsplitn(3, ':');
+            let column = parts.next()?.trim().parse().ok()?;
+            let row = parts.next()?.parse().ok()?;
+            Some((parts.next()?.to_owned(), Span { row, column }))
+        });
         let message = text.lines().find_map(|line| line.strip_prefix("error: ")).unwrap_or(text.trim());
         let message = message.trim_end_matches('.').to_owned();
         match place {

@@ -7,9 +7,6 @@ use crate::diagnostic::{Diagnostic, DiagnosticCode};
 use crate::program::Source;
 use crate::value::Value;
 
-/// Operators a single expression may chain; the parser's trees lean left and are walked recursively.
-const MAX_CHAINED_OPERATORS: usize = 400;
-
 /// Parsed modules with their data.
 pub(super) struct Loaded {
     /// Not yet prepared for evaluation.

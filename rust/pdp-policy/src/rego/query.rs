@@ -4,7 +4,7 @@ use regorus::QueryResults;
 
 use super::check::{self, Guarantees};
 use super::convert::{self, ConvertError};
-use super::{fault, guard, load};
+use super::{extension, fault, guard, load};
 use crate::diagnostic::Diagnostic;
 use crate::program::{EvalError, Source};
 use crate::value::{Key, Map, Value};
@@ -42,14 +42,17 @@ pub fn query(
     query: &str,
     options: QueryOptions,
 ) -> Result<Vec<Map>, QueryFault> {
-    let mut loaded = guard::compiling(|| prepared(modules, data, query, options)).map_err(QueryFault::Refused)?;
+    let mut loaded =
+        guard::compiling(|| prepared(modules, data, query, options)).map_err(QueryFault::Refused)?;
     let failed = |message: String| QueryFault::Failed(EvalError::Policy { message });
     if let Some(input) = input {
         loaded.engine.set_input(convert::to_rego(input).map_err(|error| failed(error.to_string()))?);
     }
+    extension::set_now(std::time::SystemTime::now());
     loaded.engine.set_strict_builtin_errors(options.strict);
     let evaluated = guard::evaluating(|| loaded.engine.eval_query(query.to_owned(), false));
-    let results = evaluated.map_err(failed)?.map_err(|error| QueryFault::Failed(fault::evaluation(&error)))?;
+    let results =
+        evaluated.map_err(failed)?.map_err(|error| QueryFault::Failed(fault::evaluation(&error)))?;
     bindings(&results).map_err(|error| failed(error.to_string()))
 }
 
@@ -63,7 +66,7 @@ fn prepared(
     if options.checks {
         let known = Guarantees { input: &[], input_is_object: false };
         let mut faults = check::modules(&mut loaded.engine, data, &known).faults;
-        faults.extend(check::query(query, data));
+        faults.extend(check::query(&mut loaded.engine, query, data));
         if !faults.is_empty() {
             return Err(faults);
         }
@@ -75,13 +78,16 @@ fn prepared(
 fn bindings(results: &QueryResults) -> Result<Vec<Map>, ConvertError> {
     let mut answers = Vec::new();
     for result in &results.result {
-        let holds = |value: &regorus::Value| !matches!(value, regorus::Value::Bool(false) | regorus::Value::Undefined);
+        let holds = |value: &regorus::Value| {
+            !matches!(value, regorus::Value::Bool(false) | regorus::Value::Undefined)
+        };
         if !result.expressions.iter().all(|expression| holds(&expression.value)) {
             continue;
         }
         let mut entries = Vec::new();
         for (name, value) in result.bindings.as_object().into_iter().flat_map(regorus::value::Object::iter) {
-            let (Ok(name), Some(value)) = (name.as_string(), convert::from_rego(value, MAX_ANSWER_BYTES)?) else {
+            let (Ok(name), Some(value)) = (name.as_string(), convert::from_rego(value, MAX_ANSWER_BYTES)?)
+            else {
                 continue;
             };
             entries.push((Key::Owned(name.clone()), value));

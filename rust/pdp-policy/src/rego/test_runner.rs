@@ -52,7 +52,11 @@ struct Test {
 ///
 /// # Errors
 /// Every fault of the modules.
-pub fn run_tests(modules: &[Source], data: &Value, guaranteed: &[&str]) -> Result<TestReport, Vec<Diagnostic>> {
+pub fn run_tests(
+    modules: &[Source],
+    data: &Value,
+    guaranteed: &[&str],
+) -> Result<TestReport, Vec<Diagnostic>> {
     let mut loaded = guard::compiling(|| {
         let mut loaded = load::load(modules, data)?;
         let known = Guarantees { input: guaranteed, input_is_object: true };
@@ -125,7 +129,9 @@ fn outcome_of(engine: &mut Engine, test: &Test) -> (TestOutcome, bool) {
                 regorus::Value::Undefined => "undefined".to_owned(),
                 other => other.to_json_str().unwrap_or_default(),
             };
-            TestOutcome::Fail { message: format!("expected true, came {came}\n{printed}").trim_end().to_owned() }
+            TestOutcome::Fail {
+                message: format!("expected true, came {came}\n{printed}").trim_end().to_owned(),
+            }
         }
     };
     (outcome, false)

@@ -1,0 +1,188 @@
+//! Walks expressions: calls, numbers, references and nested queries.
+
+use regorus::unstable::{Expr, NodeRef};
+
+use super::builtins::{self, Standing};
+use super::world::static_prefix;
+use super::{Checker, Root, paths, walk};
+use crate::diagnostic::DiagnosticCode;
+
+/// Whole numbers up to this are held exactly by every engine.
+const MAX_EXACT: u64 = 1 << 53;
+
+/// Digits a decimal fraction may have to be held exactly enough.
+const MAX_DIGITS: usize = 15;
+
+impl Checker<'_, '_> {
+    /// Walks an expression whose value is used.
+    pub(super) fn value(&mut self, expr: &Expr) {
+        match expr {
+            Expr::Number { span, .. } => self.number(expr, span.text()),
+            Expr::Var { .. } | Expr::RefDot { .. } | Expr::RefBrack { .. } => self.reference(expr),
+            Expr::Call { fcn, params, .. } => self.call(expr, fcn, params),
+            Expr::Membership { .. } => self.membership_value(expr),
+            Expr::ArrayCompr { term, query, .. } | Expr::SetCompr { term, query, .. } => {
+                self.query(query, |checker| checker.value(term));
+            }
+            Expr::ObjectCompr { key, value, query, .. } => self.query(query, |checker| {
+                checker.value(key);
+                checker.value(value);
+            }),
+            _ => {}
+        }
+        let mut parts = Vec::new();
+        if !matches!(expr, Expr::RefDot { .. } | Expr::RefBrack { .. }) {
+            walk::children(expr, &mut |child| parts.push(child));
+        }
+        parts.into_iter().for_each(|part| self.value(part));
+    }
+
+    fn number(&mut self, expr: &Expr, text: &str) {
+        let is_whole = text.bytes().all(|byte| byte.is_ascii_digit());
+        let digits = text.bytes().filter(u8::is_ascii_digit).count();
+        let is_exact = if is_whole {
+            text.parse::<u64>().is_ok_and(|number| number <= MAX_EXACT)
+        } else {
+            digits <= MAX_DIGITS && !text.contains(['e', 'E'])
+        };
+        if !is_exact {
+            let message =
+                format!("number `{text}` is not held exactly: write it as text or use smaller units");
+            self.refuse(expr.span(), DiagnosticCode::RegoConstructDiffers, message);
+        }
+    }
+
+    /// Walks a chain of names and indices without recursing along it.
+    fn reference(&mut self, expr: &Expr) {
+        let prefix = static_prefix(expr);
+        if let Some((root, rest)) = prefix.split_first() {
+            match self.resolve(root, rest) {
+                Root::Data(path) => self.dependencies.add(&self.rule, path),
+                Root::Local if root != "_" && !self.is_bound(root) => {
+                    let message = format!("variable `{root}` is not bound");
+                    self.refuse(expr.span(), DiagnosticCode::RegoSyntax, message);
+                }
+                Root::Local | Root::Input(_) => {}
+            }
+        }
+        let mut at = expr;
+        loop {
+            match at {
+                Expr::RefDot { refr, .. } => at = refr,
+                Expr::RefBrack { refr, index, .. } => {
+                    self.value(index);
+                    at = refr;
+                }
+                Expr::Var { .. } => return,
+                _ => return self.value(at),
+            }
+        }
+    }
+
+    fn call(&mut self, expr: &Expr, fcn: &Expr, params: &[NodeRef<Expr>]) {
+        let Some(path) = paths::components(fcn) else {
+            return self.refuse(expr.span(), DiagnosticCode::RegoSyntax, "a call needs a function's name");
+        };
+        let name = path.join(".");
+        let Some(builtin) = self.builtin_name(fcn) else {
+            return self.call_of_rule(expr, &path, params.len());
+        };
+        self.is_pure &= !builtins::is_impure(&builtin);
+        match builtins::standing(&builtin) {
+            Standing::Faithful(arguments) => {
+                self.arity(expr, &name, arguments, params.len());
+                self.usage(expr, &builtin, params);
+            }
+            Standing::Missing => {
+                let fix = builtins::instead_of_missing(&builtin);
+                let message = format!("builtin `{name}` is not available: {fix}");
+                self.refuse(fcn.span(), DiagnosticCode::RegoBuiltinMissing, message);
+            }
+            Standing::Different(fix) => {
+                let message = format!("builtin `{name}` answers differently from OPA: {fix}");
+                self.refuse(fcn.span(), DiagnosticCode::RegoConstructDiffers, message);
+            }
+            Standing::Deprecated => {
+                let message = format!("builtin `{name}` is deprecated and refused by Rego v1");
+                self.refuse(fcn.span(), DiagnosticCode::RegoBuiltinMissing, message);
+            }
+            Standing::Unknown => {
+                let message = format!("function `{name}` is not defined");
+                self.refuse(fcn.span(), DiagnosticCode::RegoBuiltinMissing, message);
+            }
+        }
+    }
+
+    fn call_of_rule(&mut self, expr: &Expr, path: &[String], given: usize) {
+        let name = path.join(".");
+        let target = path.split_first().map(|(root, rest)| self.resolve(root, rest));
+        let Some(Root::Data(target)) = target else {
+            let message = format!("`{name}` is not a function");
+            return self.refuse(expr.span(), DiagnosticCode::RegoSyntax, message);
+        };
+        let Some(arguments) = self.world.function_at(&target) else {
+            let message = format!("function `{name}` is not defined");
+            return self.refuse(expr.span(), DiagnosticCode::RegoSyntax, message);
+        };
+        self.dependencies.add(&self.rule, target);
+        self.arity(expr, &name, Some(arguments), given);
+    }
+
+    fn arity(&mut self, expr: &Expr, name: &str, arguments: Option<usize>, given: usize) {
+        if arguments.is_some_and(|arguments| given != arguments && given != arguments + 1) {
+            let message =
+                format!("function `{name}` takes {} arguments, {given} given", arguments.unwrap_or_default());
+            self.refuse(expr.span(), DiagnosticCode::RegoSyntax, message);
+        }
+    }
+
+    /// Ways to call a faithful builtin that are not.
+    fn usage(&mut self, expr: &Expr, name: &str, params: &[NodeRef<Expr>]) {
+        let text = |at: usize| match params.get(at).map(AsRef::as_ref) {
+            Some(Expr::String { value, .. } | Expr::RawString { value, .. }) => {
+                value.as_string().ok().cloned()
+            }
+            _ => None,
+        };
+        let fault = match name {
+            "walk" if params.len() < 2 => Some("`walk` is supported only as `walk(x, [path, value])`".to_owned()),
+            "glob.match" => match text(0) {
+                None => Some("the pattern of `glob.match` has to be a literal, as some patterns answer differently from OPA".to_owned()),
+                Some(pattern) if !is_plain_glob(&pattern) => {
+                    Some(format!("glob pattern `{pattern}` answers differently from OPA: use `*`, `**` and `?` only, or `regex.match`"))
+                }
+                Some(_) => None,
+            },
+            "sprintf" => match text(0) {
+                None => Some("the format of `sprintf` has to be a literal, as some verbs answer differently from OPA".to_owned()),
+                Some(format) if !is_plain_format(&format) => {
+                    Some("`sprintf` answers differently from OPA for verbs other than `%s`, `%d` and `%v` without width".to_owned())
+                }
+                Some(_) => None,
+            },
+            _ => None,
+        };
+        if let Some(message) = fault {
+            self.refuse(expr.span(), DiagnosticCode::RegoConstructDiffers, message);
+        }
+    }
+}
+
+fn is_plain_glob(pattern: &str) -> bool {
+    !pattern.contains(['{', '}', '[', ']', '\\', '!'])
+}
+
+fn is_plain_format(format: &str) -> bool {
+    let mut parts = format.split('%').skip(1);
+    while let Some(part) = parts.next() {
+        if part.is_empty() {
+            // `%%`: the text up to the next sign is plain.
+            if parts.next().is_none() {
+                return false;
+            }
+        } else if !part.starts_with(['s', 'd', 'v']) {
+            return false;
+        }
+    }
+    true
+}

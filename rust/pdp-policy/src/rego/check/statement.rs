@@ -1,0 +1,182 @@
+//! Walks modules, rules, queries and statements.
+
+use regorus::unstable::{
+    AssignOp, Expr, Literal, LiteralStmt, Module, NodeRef, Query, Rule, RuleHead, WithModifier,
+};
+
+use super::scope::Scope;
+use super::world::static_prefix;
+use super::{Checker, Root, paths};
+use crate::diagnostic::DiagnosticCode;
+
+/// Statements of one query; each that iterates takes a stack frame.
+const MAX_STATEMENTS: usize = 100;
+
+impl Checker<'_, '_> {
+    pub(super) fn module(&mut self, module: &NodeRef<Module>) {
+        for rule in &module.policy {
+            self.rule = self.package.to_vec();
+            self.rule.extend(static_prefix(paths::rule_reference(rule)));
+            self.dependencies.declare(&self.rule, rule.span());
+            self.rule(rule);
+        }
+    }
+
+    fn rule(&mut self, rule: &Rule) {
+        match rule {
+            Rule::Default { value, args, .. } => {
+                self.scopes.push(Scope::of_patterns(args.iter().map(AsRef::as_ref)));
+                self.value(value);
+                self.scopes.pop();
+            }
+            Rule::Spec { head, bodies, .. } => {
+                self.head(head);
+                let args: &[NodeRef<Expr>] = if let RuleHead::Func { args, .. } = head { args } else { &[] };
+                self.scopes.push(Scope::of_patterns(args.iter().map(AsRef::as_ref)));
+                if bodies.is_empty() {
+                    self.head_values(head);
+                }
+                for (at, body) in bodies.iter().enumerate() {
+                    self.query(&body.query, |checker| match &body.assign {
+                        Some(assign) => checker.value(&assign.value),
+                        None if at == 0 || !body.is_else => checker.head_values(head),
+                        None => {}
+                    });
+                }
+                self.scopes.pop();
+            }
+        }
+    }
+
+    fn head(&mut self, head: &RuleHead) {
+        let (RuleHead::Compr { refr, .. } | RuleHead::Set { refr, .. } | RuleHead::Func { refr, .. }) = head;
+        // A variable may stand only in the last place of an object rule's head.
+        let computed = match (head, refr.as_ref()) {
+            (RuleHead::Compr { .. }, Expr::RefBrack { refr, .. }) => refr,
+            _ => refr,
+        };
+        if paths::components(computed).is_none() {
+            self.refuse(
+                computed.span(),
+                DiagnosticCode::RegoConstructUnsupported,
+                "a variable inside a rule's name is not supported: give the rule a fixed name and a variable key last",
+            );
+        }
+    }
+
+    fn head_values(&mut self, head: &RuleHead) {
+        match head {
+            RuleHead::Compr { refr, assign, .. } => {
+                if let Expr::RefBrack { index, .. } = refr.as_ref() {
+                    self.value(index);
+                }
+                assign.iter().for_each(|assign| self.value(&assign.value));
+            }
+            RuleHead::Func { assign, .. } => assign.iter().for_each(|assign| self.value(&assign.value)),
+            RuleHead::Set { key, .. } => key.iter().for_each(|key| self.value(key)),
+        }
+    }
+
+    /// Walks a query and then `outputs` in its scope.
+    pub(super) fn query(&mut self, query: &Query, outputs: impl FnOnce(&mut Self)) {
+        self.scopes.push(Scope::of_query(query));
+        if query.stmts.len() > MAX_STATEMENTS {
+            let message = format!("a body holds more than {MAX_STATEMENTS} statements: split it into rules");
+            self.refuse(&query.span, DiagnosticCode::TooLarge, message);
+        }
+        for stmt in &query.stmts {
+            self.statement(stmt);
+        }
+        outputs(self);
+        self.scopes.pop();
+    }
+
+    fn statement(&mut self, stmt: &LiteralStmt) {
+        let is_negated = matches!(stmt.literal, Literal::NotExpr { .. });
+        for modifier in &stmt.with_mods {
+            self.modifier(modifier, is_negated);
+        }
+        match &stmt.literal {
+            Literal::SomeVars { .. } => {}
+            Literal::SomeIn { key, value, collection, .. } => {
+                key.iter().for_each(|key| self.pattern(key));
+                self.pattern(value);
+                self.value(collection);
+            }
+            Literal::Expr { expr, .. } => self.expression(expr),
+            Literal::NotExpr { expr, .. } => {
+                self.negated(expr);
+                self.value_or_membership(expr);
+            }
+            Literal::Every { key, value, domain, query, .. } => {
+                self.value(domain);
+                let names = key.iter().chain([value]).map(regorus::unstable::Span::text);
+                self.scopes.push(Scope::of_names(names));
+                self.query(query, |_| {});
+                self.scopes.pop();
+            }
+        }
+    }
+
+    /// An expression that is a statement of its own, where false and undefined are the same.
+    fn expression(&mut self, expr: &Expr) {
+        match expr {
+            Expr::AssignExpr { op, lhs, rhs, .. } => {
+                self.pattern(lhs);
+                if *op == AssignOp::Eq {
+                    self.pattern(rhs);
+                } else {
+                    self.value(rhs);
+                }
+            }
+            _ => self.value_or_membership(expr),
+        }
+    }
+
+    fn value_or_membership(&mut self, expr: &Expr) {
+        if let Expr::Membership { key, value, collection, .. } = expr {
+            key.iter().for_each(|key| self.value(key));
+            self.value(value);
+            self.value(collection);
+            self.keyed_membership(expr);
+        } else {
+            self.value(expr);
+        }
+    }
+
+    /// A side of a unification: its own variables are bound by it, the rest are values.
+    fn pattern(&mut self, pattern: &Expr) {
+        match pattern {
+            Expr::Var { span, .. } if span.text() == "_" => {}
+            Expr::Array { items, .. } => items.iter().for_each(|item| self.pattern(item)),
+            Expr::Object { fields, .. } => {
+                for (_, key, value) in fields {
+                    self.value(key);
+                    self.pattern(value);
+                }
+            }
+            _ => self.value(pattern),
+        }
+    }
+
+    fn modifier(&mut self, modifier: &WithModifier, is_negated: bool) {
+        let Some(path) = paths::components(&modifier.refr) else { return };
+        let Some((root, rest)) = path.split_first() else { return };
+        let is_document = match self.resolve(root, rest) {
+            Root::Input(_) => true,
+            Root::Data(path) => self.world.function_at(&path).is_none(),
+            Root::Local => false,
+        };
+        if is_document {
+            self.value(&modifier.r#as);
+            if !self.is_certain(&modifier.r#as) {
+                let text = modifier.r#as.span().text();
+                let place = if is_negated { " under `not`" } else { "" };
+                let message = format!(
+                    "`with` takes `{text}`, which may be undefined{place}: bind it to a variable before"
+                );
+                self.refuse(modifier.r#as.span(), DiagnosticCode::RegoConstructDiffers, message);
+            }
+        }
+    }
+}
