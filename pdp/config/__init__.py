@@ -1,0 +1,19 @@
+"""The configuration: one model, parsed once at start (file < environment < flags), passed down."""
+
+from pdp.config._load import Loaded, load
+from pdp.config._model import Config, EvaluationConfig, LogConfig, LogFormat, LogLevel, TlsConfig, Visibility
+from pdp.config._reference import reference, settings
+
+__all__ = [
+    "Config",
+    "EvaluationConfig",
+    "Loaded",
+    "LogConfig",
+    "LogFormat",
+    "LogLevel",
+    "TlsConfig",
+    "Visibility",
+    "load",
+    "reference",
+    "settings",
+]
