@@ -2,13 +2,32 @@
 //!
 //! Lists and maps exist whenever their message does; unset scalars are absent.
 
-use pdp_policy::{Float, Key, Map, Value};
+use std::cell::OnceCell;
+
+use pdp_policy::{Float, Input, Key, Map, Value};
 
 use crate::dlp::Finding;
 use crate::request::{
     Behaviour, Destination, DestinationKind, Device, Facts, Function, HttpRequest, Labels, LimitSpend,
     Location, Payload, Resource, Subject, Text, Transport,
 };
+
+/// The document of one request, built when a policy is first evaluated: a memoised answer needs none.
+pub(crate) struct LazyInput<'a> {
+    facts: &'a Facts,
+    findings: Option<&'a [Finding]>,
+    input: OnceCell<Input>,
+}
+
+impl<'a> LazyInput<'a> {
+    pub(crate) fn new(facts: &'a Facts, findings: Option<&'a [Finding]>) -> Self {
+        Self { facts, findings, input: OnceCell::new() }
+    }
+
+    pub(crate) fn get(&self) -> &Input {
+        self.input.get_or_init(|| Input::new(document(self.facts, self.findings)))
+    }
+}
 
 /// Builds the document. `findings` are given for an egress question only.
 pub(crate) fn document(facts: &Facts, findings: Option<&[Finding]>) -> Value {

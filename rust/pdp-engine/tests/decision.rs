@@ -1,4 +1,5 @@
 //! What a decision means, stated as properties over small policy sets.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code: a panic is a failed test")]
 
 use std::cell::RefCell;
 use std::fs;

@@ -4,10 +4,11 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use pdp_policy::{EvalError, Input, Value};
+use pdp_policy::{EvalError, Value};
 
 use crate::combine::plain;
 use crate::decision::{Effect, LimitStatus, Question, Reason, ReasonCode, ShadowResult, Verdict};
+use crate::input::LazyInput;
 use crate::limit::{LimitDemand, LimitOutcome};
 use crate::outcome::{Outcome, failure, reason};
 use crate::policy_set::{Body, Mode, Policy, PolicySet};
@@ -43,7 +44,7 @@ impl LimitPlan {
         set: &Arc<PolicySet>,
         evaluators: &mut Evaluators,
         request: &Request,
-        input: &Input,
+        input: &LazyInput<'_>,
         now: SystemTime,
     ) -> Self {
         let mut plan = Self { applied: set.select(Question::RateLimit, &request.facts), ..Self::default() };
@@ -55,7 +56,7 @@ impl LimitPlan {
             }
             let Body::Limits(rules) = &policy.body else { continue };
             for rule in 0..rules.len() {
-                match key(evaluators.limit(position, rule, input, now)) {
+                match key(evaluators.limit(position, rule, input.get(), now)) {
                     Ok(None) => {}
                     Ok(Some(key)) => {
                         plan.wants.push(Want { position, rule, key, hits: request.facts.limit.hits });

@@ -4,85 +4,27 @@ pub(crate) mod egress;
 mod evaluators;
 mod facts;
 mod limits;
+mod options;
 pub(crate) mod stage;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use pdp_policy::Input;
 use uuid::Uuid;
 
+pub use self::options::{BudgetOptions, MemoStats, RequestFault, WorkerOptions};
 use crate::combine::plain;
 use crate::decision::{Decision, Effect, Obligation, Question, Reason, ReasonCode, Verdict};
 use crate::dlp::{self, Finding};
-use crate::input;
+use crate::input::LazyInput;
 use crate::limit::{LimitDemand, LimitOutcome, LimitStore};
 use crate::memo::Memo;
 use crate::outcome::{self, Outcome};
 use crate::policy_set::{Body, Mode, Policy, PolicySet};
-use crate::request::{Request, Text};
+use crate::request::Request;
 use crate::worker::evaluators::Evaluators;
 use crate::worker::limits::LimitPlan;
 use crate::worker::stage::{Stage, Vote};
-
-/// What a worker may use.
-#[derive(Clone, Debug)]
-pub struct WorkerOptions {
-    /// Answers to remember; 0 remembers none.
-    pub memo_entries: usize,
-    /// Budget of one evaluation, unless a policy has its own.
-    pub budget: BudgetOptions,
-}
-
-/// Budget of one evaluation.
-#[derive(Clone, Copy, Debug)]
-pub struct BudgetOptions {
-    /// Wall time.
-    pub time: Duration,
-    /// Statements in Rego, expression nodes in CEL.
-    pub instructions: u64,
-    /// Bytes of values an evaluation makes.
-    pub memory_bytes: u64,
-}
-
-impl Default for WorkerOptions {
-    fn default() -> Self {
-        Self {
-            memo_entries: 65_536,
-            budget: BudgetOptions {
-                time: Duration::from_millis(50),
-                instructions: 1_000_000,
-                memory_bytes: 64 << 20,
-            },
-        }
-    }
-}
-
-/// Why a request cannot be decided by this policy set.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RequestFault {
-    /// `required_policies[index]` does not exist.
-    #[error("required policy {index} does not exist in the active policy set")]
-    PolicyUnknown {
-        /// Position in the request's list.
-        index: usize,
-    },
-    /// The request wants another revision.
-    #[error("the active policy revision is `{active}`")]
-    RevisionNotActive {
-        /// The active revision.
-        active: Text,
-    },
-}
-
-/// How often a memo answered.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct MemoStats {
-    /// Stages answered from the memo.
-    pub hits: u64,
-    /// Stages that could have been and were not there.
-    pub misses: u64,
-}
 
 /// Decides requests on one thread.
 pub struct Worker {
@@ -93,9 +35,10 @@ pub struct Worker {
 }
 
 /// A request whose limits are not yet spent.
-pub struct Pending {
+pub struct Pending<'a> {
+    request: &'a Request,
     now: SystemTime,
-    input: Input,
+    input: LazyInput<'a>,
     limits: Option<LimitPlan>,
 }
 
@@ -155,36 +98,36 @@ impl Worker {
         } else {
             store.spend(request.request_id.as_deref(), &demands, now)
         };
-        Ok(self.finish(request, pending, &outcomes, decision_id))
+        Ok(self.finish(&pending, &outcomes, decision_id))
     }
 
     /// Finds out which limits the request spends.
     ///
     /// # Errors
     /// [`RequestFault`] when the request names a policy or revision that is not active.
-    pub fn begin(&mut self, request: &Request, now: SystemTime) -> Result<Pending, RequestFault> {
+    pub fn begin<'a>(&mut self, request: &'a Request, now: SystemTime) -> Result<Pending<'a>, RequestFault> {
         if request.policy_revision.as_ref().is_some_and(|wanted| wanted != self.set.revision()) {
             return Err(RequestFault::RevisionNotActive { active: self.set.revision().clone() });
         }
         if let Some(index) = request.required_policies.iter().position(|id| !self.set.contains(id)) {
             return Err(RequestFault::PolicyUnknown { index });
         }
-        let input = Input::new(input::document(&request.facts, None));
+        let input = LazyInput::new(&request.facts, None);
         let limits = request
             .questions
             .contains(&Question::RateLimit)
             .then(|| LimitPlan::new(&self.set, &mut self.evaluators, request, &input, now));
-        Ok(Pending { now, input, limits })
+        Ok(Pending { request, now, input, limits })
     }
 
     /// Decides, given what the store said of [`Pending::demands`].
     pub fn finish(
         &mut self,
-        request: &Request,
-        pending: Pending,
+        pending: &Pending<'_>,
         outcomes: &[LimitOutcome],
         decision_id: Uuid,
     ) -> Decision {
+        let request = pending.request;
         let mut progress = Progress {
             verdicts: Vec::with_capacity(request.questions.len()),
             obligations: Vec::new(),
@@ -241,7 +184,7 @@ impl Worker {
         &mut self,
         question: Question,
         request: &Request,
-        input: &Input,
+        input: &LazyInput<'_>,
         now: SystemTime,
         memoised: &mut bool,
     ) -> Arc<Stage> {
@@ -285,13 +228,13 @@ impl Worker {
         position: u32,
         policy: &Policy,
         refusal: Option<(ReasonCode, String)>,
-        input: &Input,
+        input: &LazyInput<'_>,
         now: SystemTime,
     ) -> Vote {
         let outcome = match (refusal, &policy.body) {
             (Some((code, message)), _) => outcome::failure(policy, code, &message),
             (None, Body::Rules { grants, .. }) => {
-                Outcome::read(policy, *grants, self.evaluators.rules(position, input, now))
+                Outcome::read(policy, *grants, self.evaluators.rules(position, input.get(), now))
             }
             (None, Body::Limits(_)) => Outcome::Abstain,
         };
@@ -322,7 +265,7 @@ impl Worker {
                 return;
             }
         };
-        let input = Input::new(input::document(&request.facts, Some(&findings)));
+        let input = LazyInput::new(&request.facts, Some(&findings));
         let stage = self.stage(Question::Egress, request, &input, now, &mut progress.memoised);
         let mut verdict = stage.verdict();
         let obligations: Vec<_> = stage.obligations().cloned().collect();
@@ -406,7 +349,7 @@ impl Worker {
     }
 }
 
-impl Pending {
+impl Pending<'_> {
     /// What the request spends, in a fixed order.
     #[must_use]
     pub fn demands<'a>(&'a self, set: &'a PolicySet) -> Vec<LimitDemand<'a>> {
