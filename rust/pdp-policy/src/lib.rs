@@ -14,5 +14,6 @@ pub mod value;
 
 pub use diagnostic::{Diagnostic, DiagnosticCode, Span};
 pub use program::{Budget, EvalError, Evaluator, Input, Program, Source};
+pub use schema::{Field, Schema, Shape};
 pub use test_result::{TestOutcome, TestResult};
 pub use value::{Float, Key, Map, Value};

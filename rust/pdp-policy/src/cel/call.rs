@@ -1,0 +1,188 @@
+//! Lowering of calls: functions that exist, with as many arguments as they take, and
+//! those that are replaced by a metered or prepared form.
+
+use std::sync::Arc;
+
+use cel::common::ast::{CallExpr, Expr, LiteralValue, operators};
+use cel::common::value::Val;
+use cel::parser::Expression;
+
+use super::function::{self, Pattern};
+use super::lower::{Lowering, boolean, call, ident, node, qualified};
+use super::net::{Cidr, Ip};
+use super::parse::locate;
+use super::pattern;
+use crate::diagnostic::DiagnosticCode;
+use crate::schema::nearest;
+
+impl Lowering<'_> {
+    pub(super) fn call(&mut self, expr: CallExpr) -> Expression {
+        let CallExpr { func_name, target, args } = expr;
+        match target {
+            None => self.global(func_name, args),
+            Some(target) => {
+                let name = qualified(&target).map(|namespace| format!("{namespace}.{func_name}"));
+                match name.filter(|name| function::GLOBAL.iter().any(|(known, _)| known == name)) {
+                    Some(name) => self.global(name, args),
+                    None => self.member(&func_name, *target, args),
+                }
+            }
+        }
+    }
+
+    fn arguments(&mut self, args: Vec<Expression>) -> Vec<Expression> {
+        args.into_iter().map(|arg| self.expression(arg)).collect()
+    }
+
+    fn global(&mut self, name: String, args: Vec<Expression>) -> Expression {
+        match (name.as_str(), args.len()) {
+            (operators::OPT_INDEX | operators::OPT_SELECT, _) => return self.optional(),
+            (operators::LOGICAL_NOT, 1) => {
+                // The engine builds the text of an error before it looks at the operand.
+                let mut args = self.arguments(args);
+                args.extend([boolean(false), boolean(true)]);
+                return call(operators::CONDITIONAL, args);
+            }
+            (operators::ADD, 2) => {
+                let args = self.arguments(args);
+                return call(function::ADD, args);
+            }
+            _ if is_operator(&name) => {
+                let args = self.arguments(args);
+                return call(&name, args);
+            }
+            _ => {}
+        }
+        if !self.is_callable(&name, args.len(), function::GLOBAL) {
+            return null();
+        }
+        match (name.as_str(), args.first().and_then(text_of)) {
+            ("matches", _) => self.matches(args),
+            ("ip", Some(text)) => self.network(&text, Ip::parse(&text), "an IP address"),
+            ("cidr", Some(text)) => self.network(&text, Cidr::parse(&text), "a network in CIDR notation"),
+            _ => {
+                let args = self.arguments(args);
+                call(&name, args)
+            }
+        }
+    }
+
+    fn member(&mut self, name: &str, target: Expression, mut args: Vec<Expression>) -> Expression {
+        if !self.is_callable(name, args.len(), function::MEMBER) {
+            return null();
+        }
+        let metered = match name {
+            "replace" => Some(function::REPLACE),
+            "join" => Some(function::JOIN),
+            "split" => Some(function::SPLIT),
+            "matches" => {
+                args.insert(0, target);
+                return self.matches(args);
+            }
+            _ => None,
+        };
+        let target = self.expression(target);
+        let mut args = self.arguments(args);
+        if let Some(metered) = metered {
+            args.insert(0, target);
+            return call(metered, args);
+        }
+        node(Expr::Call(CallExpr { func_name: name.to_owned(), target: Some(Box::new(target)), args }))
+    }
+
+    /// Whether the function exists and takes so many arguments; a fault is noted where not.
+    fn is_callable(&mut self, name: &str, arguments: usize, table: &[(&str, &[usize])]) -> bool {
+        let short = name.rsplit('.').next().unwrap_or(name);
+        let at = locate(self.text, short, name.contains('.') || std::ptr::eq(table, function::MEMBER));
+        let Some((_, arities)) = table.iter().find(|(known, _)| *known == name) else {
+            let other =
+                if std::ptr::eq(table, function::MEMBER) { function::GLOBAL } else { function::MEMBER };
+            let hint = if other.iter().any(|(known, _)| *known == name) {
+                match std::ptr::eq(other, function::MEMBER) {
+                    true => format!(", write `value.{name}(..)`"),
+                    false => format!(", write `{name}(value)`"),
+                }
+            } else {
+                let near = nearest(table.iter().map(|(known, _)| *known), name);
+                near.map(|name| format!(", did you mean `{name}`")).unwrap_or_default()
+            };
+            self.fault(
+                at,
+                DiagnosticCode::CelFunctionMissing,
+                format!("there is no function `{name}`{hint}"),
+            );
+            return false;
+        };
+        if arities.contains(&arguments) {
+            return true;
+        }
+        let takes = arities.iter().map(usize::to_string).collect::<Vec<_>>().join(" or ");
+        let message = format!("`{name}` takes {takes} arguments, not {arguments}");
+        self.fault(at, DiagnosticCode::CelFunctionMissing, message);
+        false
+    }
+
+    /// A pattern is compiled once, here: one that came from a request could be made to be costly.
+    fn matches(&mut self, args: Vec<Expression>) -> Expression {
+        let mut args = args.into_iter();
+        let (Some(text), Some(pattern)) = (args.next(), args.next()) else { return null() };
+        let Some(pattern) = text_of(&pattern) else {
+            let at = locate(self.text, "matches", self.text.contains(".matches"));
+            return self.unsupported(at, "the pattern of `matches` must be a literal");
+        };
+        match pattern::compile(&pattern) {
+            Ok(compiled) => {
+                let text = self.expression(text);
+                let pattern = self.constant(Box::new(Pattern(Arc::new(compiled))));
+                call(function::MATCHES, vec![text, pattern])
+            }
+            Err(message) => {
+                let at = self.text.find("matches").unwrap_or(0);
+                self.unsupported(at, message)
+            }
+        }
+    }
+
+    fn network<T: Val + 'static>(&mut self, text: &str, parsed: Option<T>, what: &str) -> Expression {
+        match parsed {
+            Some(value) => self.constant(Box::new(value)),
+            None => {
+                let at = self.text.find(text).unwrap_or(0);
+                self.fault(at, DiagnosticCode::CelSyntax, format!("`{text}` is not {what}"))
+            }
+        }
+    }
+}
+
+fn null() -> Expression {
+    ident("null".to_owned())
+}
+
+fn text_of(expr: &Expression) -> Option<String> {
+    match &expr.expr {
+        Expr::Literal(LiteralValue::String(text)) => Some(text.inner().to_owned()),
+        _ => None,
+    }
+}
+
+fn is_operator(name: &str) -> bool {
+    matches!(
+        name,
+        operators::CONDITIONAL
+            | operators::LOGICAL_AND
+            | operators::LOGICAL_OR
+            | operators::SUBSTRACT
+            | operators::MULTIPLY
+            | operators::DIVIDE
+            | operators::MODULO
+            | operators::EQUALS
+            | operators::NOT_EQUALS
+            | operators::GREATER_EQUALS
+            | operators::LESS_EQUALS
+            | operators::GREATER
+            | operators::LESS
+            | operators::NEGATE
+            | operators::INDEX
+            | operators::IN
+    )
+}

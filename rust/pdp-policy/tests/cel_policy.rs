@@ -1,0 +1,165 @@
+//! CEL policy documents: which match answers, what is refused and where.
+
+mod cel_schema;
+
+use cel_schema::{document, faults, policy_on};
+use serde_json::json;
+
+const READ: &str = "
+name: read_records
+description: who may read a patient's record
+rule:
+  id: read
+  variables:
+    - name: own_ward
+      expression: resource.id.startsWith('/records/' + subject.attributes.ward + '/')
+    - name: trusted
+      expression: |
+        variables.own_ward
+          && transport.encrypted
+  match:
+    - condition: \"'blocked' in subject.roles\"
+      output: \"false\"
+    - condition: variables.trusted && 'nurse' in subject.roles
+      output: \"true\"
+      explanation: \"'ward ' + subject.attributes.ward\"
+    - condition: action == 'read'
+      rule:
+        variables:
+          - {name: quiet, expression: behaviour.score < 0.5}
+        match:
+          - condition: variables.quiet
+            output: '{\"effect\": \"deny\", \"code\": \"not_your_ward\"}'
+";
+
+#[test]
+fn first_match_that_holds_answers() {
+    let answer = policy_on(READ, &document()).unwrap();
+    assert_eq!(answer, Some(json!({"output": true, "explanation": "ward 7"})));
+}
+
+#[test]
+fn nested_rule_answers_with_its_own_variables() {
+    let mut other = document();
+    other["subject"]["attributes"]["ward"] = json!("8");
+    let answer = policy_on(READ, &other).unwrap();
+    assert_eq!(answer, Some(json!({"output": {"effect": "deny", "code": "not_your_ward"}})));
+}
+
+#[test]
+fn no_match_is_undefined() {
+    let mut other = document();
+    other["subject"]["attributes"]["ward"] = json!("8");
+    other["action"] = json!("write");
+    assert_eq!(policy_on(READ, &other).unwrap(), None);
+}
+
+#[test]
+fn failing_nested_rule_leaves_later_matches_untried() {
+    let policy = "
+name: n
+rule:
+  match:
+    - condition: action == 'read'
+      rule: {match: [{condition: subject.id == 'eve', output: 'false'}]}
+    - output: 'true'
+";
+    assert_eq!(policy_on(policy, &document()).unwrap(), None);
+}
+
+#[test]
+fn erring_condition_is_an_error_with_its_row() {
+    let policy = "name: n\nrule:\n  match:\n    - condition: device.managed\n      output: 'true'\n";
+    let error = policy_on(policy, &document()).unwrap_err().to_string();
+    assert_eq!(error, "p.yaml:4: condition: no such attribute `device.managed`");
+}
+
+#[test]
+fn error_in_a_variable_reaches_the_condition_that_reads_it() {
+    let policy = "name: n\nrule:\n  variables:\n    - {name: x, expression: 1 / 0 == 1}\n  match:\n    \
+                  - condition: variables.x\n      output: 'true'\n";
+    let error = policy_on(policy, &document()).unwrap_err().to_string();
+    assert!(error.contains("p.yaml:4: variable x: division by zero"), "{error}");
+}
+
+#[test]
+fn unread_variable_is_not_evaluated() {
+    let policy = "name: n\nrule:\n  variables:\n    - {name: x, expression: 1 / 0 == 1}\n  match:\n    \
+                  - {condition: 'false && variables.x', output: 'true'}\n    - {output: 'false'}\n";
+    assert_eq!(policy_on(policy, &document()).unwrap(), Some(json!({"output": false})));
+}
+
+#[test]
+fn condition_that_is_no_boolean_is_an_error() {
+    let policy = "name: n\nrule: {match: [{condition: action, output: 'true'}]}\n";
+    let error = policy_on(policy, &document()).unwrap_err().to_string();
+    assert_eq!(error, "p.yaml:2: condition: must be a boolean, is of type `string`");
+}
+
+#[test]
+fn faults_stand_where_they_are_in_the_file() {
+    let policy = "name: n
+rule:
+  match:
+    - condition: |
+        action == 'read'
+          && 'admin' in subject.rolez
+      output: 'true'
+    - condition: >-
+        owner == subject.id
+      output: lowercase(action)
+    - condition: \"action.startswith('r')\"
+      output: 'size(1, 2) == 1'
+    - condition: variables.nope
+      output: ip('1.2.3') == ip('10.0.0.1')
+    - condition: action ==
+      output: 'true'
+";
+    assert_eq!(
+        faults(policy),
+        [
+            "p.yaml:6:33: cel_undeclared: `subject` has no field `rolez`, did you mean `roles`",
+            "p.yaml:9:9: cel_undeclared: `owner` is not declared",
+            "p.yaml:10:15: cel_function_missing: there is no function `lowercase`",
+            "p.yaml:11:26: cel_function_missing: there is no function `startswith`, did you mean `startsWith`",
+            "p.yaml:12:16: cel_function_missing: `size` takes 1 arguments, not 2",
+            "p.yaml:13:28: cel_undeclared: no variable `nope` is defined above this place",
+            "p.yaml:14:19: cel_syntax: `1.2.3` is not an IP address",
+            "p.yaml:15:27: cel_syntax: syntax error: mismatched input '<eof>' expecting expression",
+        ]
+    );
+}
+
+#[test]
+fn shape_faults_stand_at_their_node() {
+    let policy = "name: n
+imports: [{name: x}]
+rule:
+  matches: []
+  match:
+    - output: 'true'
+    - {condition: 'true', outputs: 'true'}
+    - {output: '1', rule: {match: [{output: '1'}]}}
+";
+    assert_eq!(
+        faults(policy),
+        [
+            "p.yaml:2:1: document: `imports` is not supported: types are built in, remove it",
+            "p.yaml:4:3: document: a rule has no key `matches`, did you mean `match`",
+            "p.yaml:6:7: document: this match always holds, so those after it are never reached",
+            "p.yaml:7:27: document: a match has no key `outputs`, did you mean `output`",
+            "p.yaml:7:7: document: this match always holds, so those after it are never reached",
+            "p.yaml:7:7: document: a match needs either an `output` or a `rule`",
+            "p.yaml:8:7: document: a match needs either an `output` or a `rule`",
+        ]
+    );
+}
+
+#[test]
+fn documents_that_are_no_policy_are_refused() {
+    for text in
+        ["", "[]", "name: n", "rule: {match: [{output: '1'}]}", "name: n\nrule: {}", "name: [", "a: b"]
+    {
+        assert!(!faults(text).is_empty(), "{text}");
+    }
+}
