@@ -176,3 +176,73 @@ impl Index {
         found
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::{Destination, Function, Resource};
+    use pdp_policy::Map;
+    use proptest::prelude::*;
+
+    fn text() -> impl Strategy<Value = String> {
+        prop::string::string_regex("[ab/é]{0,3}").unwrap()
+    }
+
+    fn patterns() -> impl Strategy<Value = Vec<String>> {
+        let pattern = (text(), prop::bool::ANY).prop_map(|(t, prefix)| if prefix { t + "*" } else { t });
+        prop::collection::vec(pattern, 0..3)
+    }
+
+    prop_compose! {
+        fn entry()(
+            functions in patterns(), resources in patterns(), actions in patterns(),
+            tenants in patterns(), destinations in patterns(), environments in patterns(),
+            labels in prop::collection::btree_map(text(), text(), 0..2),
+        ) -> SelectorEntry {
+            SelectorEntry { functions, labels, resources, actions, tenants, destinations, environments }
+        }
+    }
+
+    prop_compose! {
+        fn facts()(
+            function in prop::option::of((text(), prop::option::of(text()), text(), text())),
+            resource in prop::option::of(text()), action in prop::option::of(text()),
+            tenant in prop::option::of(text()), destination in prop::option::of(text()),
+        ) -> Facts {
+            let attributes = Map::default;
+            Facts {
+                tenant: tenant.map(Text::from),
+                action: action.map(Text::from),
+                function: function.map(|(id, environment, key, value)| Function {
+                    id: id.into(), labels: vec![(key.into(), value.into())], roles: vec![],
+                    environment: environment.map(Text::from), version: None, attributes: attributes(),
+                }),
+                resource: resource.map(|id| Resource {
+                    id: id.into(), kind: None, owner: None, labels: vec![], attributes: attributes(),
+                }),
+                destination: destination.map(|id| Destination {
+                    id: id.into(), kind: None, host: None, port: None, labels: vec![], attributes: attributes(),
+                }),
+                ..Facts::default()
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn index_misses_no_policy_that_selects_the_request(
+            entries in prop::collection::vec(entry(), 0..12), facts in facts(),
+        ) {
+            let selectors: Vec<_> = entries.iter().map(Selectors::new).collect();
+            let mut index = Index::default();
+            for (position, selector) in (0u32..).zip(&selectors) {
+                index.insert(selector, position);
+            }
+            let candidates = index.candidates(&facts);
+            prop_assert!(candidates.is_sorted_by(|a, b| a < b));
+            for (position, selector) in (0u32..).zip(&selectors) {
+                prop_assert!(!selector.select(&facts) || candidates.contains(&position));
+            }
+        }
+    }
+}
