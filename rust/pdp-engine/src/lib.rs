@@ -6,13 +6,13 @@ pub mod dlp;
 pub mod limit;
 pub mod policy_set;
 pub mod request;
+pub mod schema;
 pub mod worker;
 
 mod combine;
 mod input;
 mod memo;
 mod outcome;
-mod schema;
 
 pub use decision::{
     Decision, Effect, FactUse, FindingAction, LimitStatus, Obligation, Question, Reason, ReasonCode,

@@ -19,7 +19,7 @@ const LABELS: Shape = Shape::Map(&Shape::Text);
 const OPEN: Shape = Shape::Map(&Shape::Any);
 
 /// What CEL policies and limit expressions may read.
-pub(crate) const REQUEST: Schema = Schema {
+pub const REQUEST: Schema = Schema {
     fields: &[
         optional("tenant", Shape::Text),
         optional("action", Shape::Text),
@@ -127,7 +127,8 @@ const BEHAVIOUR: &[Field] = &[optional("score", Shape::Float), always("signals",
 
 /// Input paths that are there whenever a policy of this kind is evaluated: the
 /// messages its question requires, with their guaranteed fields.
-pub(crate) fn guaranteed(kind: Question) -> Vec<String> {
+#[must_use]
+pub fn guaranteed(kind: Question) -> Vec<String> {
     let required: &[&str] = match kind {
         Question::Access => &["action", "subject", "resource", "limit"],
         Question::Segmentation => &["function", "destination", "limit"],
