@@ -346,7 +346,10 @@ mod tests {
     #[test]
     fn unknown_key_is_refused_by_name() {
         assert!(error(r#"{"policies": "p", "lissten": "x"}"#).contains("`lissten`"));
-        assert!(error(r#"{"policies": "p", "tls": {"certificate": "c", "key": "k", "ca": "x"}}"#).contains("`ca`"));
+        assert!(
+            error(r#"{"policies": "p", "tls": {"certificate": "c", "key": "k", "ca": "x"}}"#)
+                .contains("`ca`")
+        );
     }
 
     #[test]
@@ -358,7 +361,9 @@ mod tests {
         let json = r#"{"policies": "p", "listen": "0.0.0.0:7070", "allow_plaintext": true}"#;
         assert!(ServerConfig::from_json(json).is_ok());
         let tls = r#""tls": {"certificate": "c", "key": "k", "client_ca": null}"#;
-        assert!(ServerConfig::from_json(&format!(r#"{{"policies": "p", "listen": "0.0.0.0:1", {tls}}}"#)).is_ok());
+        assert!(
+            ServerConfig::from_json(&format!(r#"{{"policies": "p", "listen": "0.0.0.0:1", {tls}}}"#)).is_ok()
+        );
     }
 
     #[test]

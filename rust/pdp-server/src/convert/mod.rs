@@ -1,0 +1,15 @@
+//! Where protobuf types stop: requests in, decisions out.
+
+pub(crate) mod bounds;
+mod decision;
+mod message;
+mod request;
+mod wire;
+
+pub use decision::{decision, structure};
+pub use request::request;
+pub(crate) use request::{batch_size, request_id};
+pub(crate) use wire::{RawBatch, RawStreamItem, decode};
+
+#[cfg(test)]
+mod tests;

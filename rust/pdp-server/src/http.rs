@@ -1,0 +1,78 @@
+//! Metrics and probes over HTTP/1.1.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use serde::Serialize;
+
+use crate::metrics::Snapshot;
+use crate::reload::Reloader;
+use crate::service::drain::DrainSignal;
+
+/// Reports the number of live keys of a limit store.
+pub(crate) type LimitKeys = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// What the probes look at.
+#[derive(Clone)]
+pub(crate) struct Probes {
+    pub(crate) reloader: Arc<Reloader>,
+    pub(crate) drain: DrainSignal,
+    /// Keys and addresses of listeners that are reachable from outside in plaintext.
+    pub(crate) exposed: Arc<Vec<(&'static str, SocketAddr)>>,
+    pub(crate) limit_keys: Option<LimitKeys>,
+}
+
+/// Body of `/readyz`.
+#[derive(Serialize)]
+struct Readiness {
+    status: &'static str,
+    policy_revision: String,
+    /// `failed` while an older set serves; that does not make the server unready.
+    policy_reload: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    diagnostics: Vec<String>,
+    /// Listeners that `allow_plaintext` permits.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    plaintext: Vec<String>,
+}
+
+/// The routes.
+pub(crate) fn router(probes: Probes) -> Router {
+    Router::new()
+        .route("/livez", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .with_state(probes)
+}
+
+async fn ready(State(probes): State<Probes>) -> impl IntoResponse {
+    let failure = probes.reloader.last_failure();
+    let draining = probes.drain.begun();
+    let body = Readiness {
+        status: if draining { "draining" } else { "ready" },
+        policy_revision: probes.reloader.decider().active().set.revision().to_string(),
+        policy_reload: if failure.is_empty() { "ok" } else { "failed" },
+        diagnostics: failure.iter().take(20).map(ToString::to_string).collect(),
+        plaintext: probes.exposed.iter().map(|(key, address)| format!("{key} {address}")).collect(),
+    };
+    let code = if draining { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    let body = serde_json::to_string(&body).unwrap_or_default();
+    (code, [(header::CONTENT_TYPE, "application/json")], body)
+}
+
+async fn metrics(State(probes): State<Probes>) -> impl IntoResponse {
+    let active = probes.reloader.decider().active();
+    let snapshot = Snapshot {
+        revision: active.set.revision().to_string(),
+        policies: active.set.policies().len(),
+        reload_failed: !probes.reloader.last_failure().is_empty(),
+        limit_keys: probes.limit_keys.as_ref().map(|count| count()),
+    };
+    let text = probes.reloader.decider().metrics().render(&snapshot);
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
+}
