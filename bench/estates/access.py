@@ -141,8 +141,7 @@ class AccessEstate:
         }
         names = sorted(self._grants)
         self._users = {
-            f"user-{index:04}": tuple(numbers.sample(names, numbers.randint(1, 3)))
-            for index in range(users)
+            f"user-{index:04}": tuple(numbers.sample(names, numbers.randint(1, 3))) for index in range(users)
         }
         self.questions = self._draw(numbers, requests, zipf, per_user)
 

@@ -37,6 +37,10 @@ permitted if data.bench.calls.allow
 """
 
 
+FOLLOWS_EDGE = 0.8
+"""Share of questions that follow an edge."""
+
+
 class CallsEstate:
     """A graph of functions, and questions about its edges."""
 
@@ -49,7 +53,7 @@ class CallsEstate:
         for _ in range(requests):
             source = numbers.choice(names)
             target = numbers.choice(names)
-            if numbers.random() < 0.8:
+            if numbers.random() < FOLLOWS_EDGE:
                 target = numbers.choice(list(self._edges[source]))
             self.questions.append((source, target, target in self._edges[source]))
 

@@ -19,14 +19,38 @@ rule:
     - condition: payload.findings.size() == 0
       output: '{"effect": "allow"}'
     - condition: destination.id == "analytics.example"
-      output: '{"effect": "allow", "obligations": [{"type": "mask", "categories": ["financial", "personal"]}]}'
+      output: >-
+        {"effect": "allow", "obligations": [{"type": "mask", "categories": ["financial", "personal"]}]}
     - output: '{"effect": "deny", "code": "sensitive_leaves", "message": "sensitive data may not leave"}'
 """
 
-WORDS = (
-    "order shipped parcel warehouse invoice pending customer basket discount delivery express return "
-    "status window counter article colour medium large cotton carton pallet route depot driver"
-).split()
+WORDS = [
+    "order",
+    "shipped",
+    "parcel",
+    "warehouse",
+    "invoice",
+    "pending",
+    "customer",
+    "basket",
+    "discount",
+    "delivery",
+    "express",
+    "return",
+    "status",
+    "window",
+    "counter",
+    "article",
+    "colour",
+    "medium",
+    "large",
+    "cotton",
+    "carton",
+    "pallet",
+    "route",
+    "depot",
+    "driver",
+]
 
 MASKED = [*PDP_EXPECTATIONS[ALLOW], {"field": {"path": [2, 8]}}]
 """ALLOW with a masked payload."""
@@ -75,6 +99,10 @@ def _payload(numbers: random.Random, size: int) -> bytes:
     while sum(map(len, lines)) + len(lines) < size - 160:
         note = " ".join(numbers.choices(WORDS, k=12))
         lines.append(json.dumps({"event": len(lines), "note": note, "amount": numbers.randrange(1000)}))
-    paid = {"event": "paid", "card": "4111 1111 1111 1111", "mail": f"buyer{numbers.randrange(99)}@shop.example"}
+    paid = {
+        "event": "paid",
+        "card": "4111 1111 1111 1111",
+        "mail": f"buyer{numbers.randrange(99)}@shop.example",
+    }
     lines.insert(len(lines) // 2, json.dumps(paid))
     return "\n".join(lines).encode()

@@ -28,6 +28,10 @@ allow if {{
 """
 
 
+ALLOWED = 0.8
+"""Share of requests that hold the role."""
+
+
 class ManyPoliciesEstate:
     """Services with a policy each."""
 
@@ -35,7 +39,7 @@ class ManyPoliciesEstate:
         """Generates `policies` services; requests are spread over all of them evenly."""
         self._names = [f"service_{index:05}" for index in range(policies)]
         numbers = generator("many", policies)
-        self._asked = [(numbers.choice(self._names), numbers.random() < 0.8) for _ in range(requests)]
+        self._asked = [(numbers.choice(self._names), numbers.random() < ALLOWED) for _ in range(requests)]
 
     def policies(self) -> PolicyFiles:
         """A policy for each service."""

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MASKED = 2
+"""Index of the third expectation: allowed with a masked payload."""
+
+ACCESS, CALLS, LIMITS = 0.60, 0.75, 0.90
+"""Bounds of each kind's share; the rest is egress."""
 
 
 class MixedEstate:
@@ -46,13 +50,13 @@ class MixedEstate:
         records = []
         for _ in range(self._requests):
             part = numbers.random()
-            if part < 0.60:
+            if part < ACCESS:
                 question = next(questions)
                 records.append(Record(ALLOW if question.allowed else DENY, access.encode_pdp(question)))
-            elif part < 0.75:
+            elif part < CALLS:
                 source, called, allowed = numbers.choice(self._calls.questions)
                 records.append(Record(ALLOW if allowed else DENY, calls.encode_pdp(source, called)))
-            elif part < 0.90:
+            elif part < LIMITS:
                 key = self._limits.keys[ranks.draw(numbers)]
                 records.append(Record(ALLOW, limits.encode_pdp(key)))
             else:

@@ -83,7 +83,9 @@ def build(peer: Peer) -> None:
 def main() -> int:
     """Builds the named peers, or all."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", help=f"of {', '.join(peer.name for peer in PEERS)} (default: all)")
+    parser.add_argument(
+        "names", nargs="*", help=f"of {', '.join(peer.name for peer in PEERS)} (default: all)"
+    )
     names = parser.parse_args().names
     if unknown := set(names) - {peer.name for peer in PEERS}:
         parser.error(f"no such peer: {', '.join(sorted(unknown))}")

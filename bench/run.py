@@ -1,0 +1,243 @@
+"""Runs the benchmark scenarios one after another and writes the results as JSON.
+
+The server is pinned to core 0 and the load generator to core 1. Every answer
+is checked; a failed or wrongly answered request voids its run. A run during
+which others used the server's core is repeated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import in_process
+import machine
+from estates import make_estate
+from estates.model import ALLOW, Record, Work
+from estates.wire import field
+from targets import GENERATOR_CORE, LOAD_GENERATOR, SERVER_CORE, STARTERS, Target, TargetError
+
+SCENARIOS = Path(__file__).resolve().parent / "scenarios"
+CLOSED = {"connections": 4, "in_flight": 16}
+FOREIGN_SHARE = 0.05
+"""Share of the server's core that others may use before a run is repeated."""
+ATTEMPTS = 4
+
+
+class Pace:
+    """How long runs take."""
+
+    def __init__(self, *, quick: bool) -> None:
+        """Short runs show that everything works; long ones measure."""
+        self.quick = quick
+        self.warm_up_seconds = 0.5 if quick else 2.0
+        self.duration_seconds = 1.0 if quick else 6.0
+        self.attempts = 1 if quick else ATTEMPTS
+
+
+def load_scenarios(names: list[str]) -> list[dict[str, Any]]:
+    """The scenario files, all or those named."""
+    scenarios = [
+        yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted(SCENARIOS.glob("*.yaml"))
+    ]
+    known = {scenario["name"] for scenario in scenarios}
+    if unknown := set(names) - known:
+        sys.exit(f"no such scenario: {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
+    return [scenario for scenario in scenarios if not names or scenario["name"] in names]
+
+
+def work_for(estate: Any, run: dict[str, Any]) -> Work:
+    """The requests of a run; the empty server gets the decision point's and allows them all."""
+    target = "pdp" if run["target"] == "empty" else run["target"]
+    work = estate.work(target)
+    if run["target"] == "empty":
+        work = Work([Record(ALLOW, record.body) for record in work.records], work.expectations)
+    if batch := run.get("batch"):
+        bodies = [record.body for record in work.records if record.expectation == ALLOW]
+        batches = [bodies[at : at + batch] for at in range(0, len(bodies) - batch + 1, batch)]
+        records = [Record(0, b"".join(field(1, body) for body in bodies)) for bodies in batches]
+        work = Work(records, [[{"field": {"path": [1, 2, 1], "number": 1}}]])
+    return work
+
+
+class Meter:
+    """Watches the server and its core in the middle of a run."""
+
+    def __init__(self, pid: int, after_seconds: float, for_seconds: float) -> None:
+        """Starts to watch in `after_seconds`."""
+        self._plan = (pid, after_seconds, for_seconds)
+        self.server_share = self.foreign_share = 0.0
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def _watch(self) -> None:
+        pid, after_seconds, for_seconds = self._plan
+        time.sleep(after_seconds)
+        began, server, core = time.monotonic(), machine.process_seconds(pid), machine.core_times(SERVER_CORE)
+        time.sleep(for_seconds)
+        elapsed = time.monotonic() - began
+        self.server_share = (machine.process_seconds(pid) - server) / elapsed
+        busy = (machine.core_times(SERVER_CORE).busy - core.busy) / elapsed
+        self.foreign_share = max(0.0, busy - self.server_share)
+
+    def result(self) -> tuple[float, float]:
+        """Shares of a core that the server used, and that others used of the server's core."""
+        self._thread.join()
+        return self.server_share, self.foreign_share
+
+
+def generate(
+    target: Target, work: Path, expectations: Any, load: dict[str, Any], pace: Pace, batch: int
+) -> Any:
+    """One run of the load generator: its report, or an error."""
+    config = {
+        "target": {"protocol": target.protocol, "address": target.address, "path": target.path},
+        "requests": {"file": str(work)},
+        "expectations": expectations,
+        "load": load,
+        "warm_up_seconds": pace.warm_up_seconds,
+        "duration_seconds": pace.duration_seconds,
+        "decisions_per_request": batch,
+    }
+    finished = subprocess.run(
+        ["taskset", "--cpu-list", str(GENERATOR_CORE), str(LOAD_GENERATOR), "run", "-"],
+        input=json.dumps(config),
+        text=True,
+        capture_output=True,
+        check=False,
+        timeout=pace.warm_up_seconds + pace.duration_seconds + 120,
+    )
+    if finished.returncode != 0:
+        raise TargetError(f"void: {finished.stderr.strip()}")
+    return json.loads(finished.stdout)
+
+
+def wait_for_quiet(seconds: float) -> None:
+    """Waits until the server's core is idle, at most `seconds`."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        before = machine.core_times(SERVER_CORE).busy
+        time.sleep(0.5)
+        if (machine.core_times(SERVER_CORE).busy - before) / 0.5 < FOREIGN_SHARE:
+            return
+
+
+def measure(run: dict[str, Any], estate: Any, done: dict[str, Any], pace: Pace) -> dict[str, Any]:
+    """Starts the target, runs the load on it, and keeps the attempt that was disturbed least."""
+    load: dict[str, Any] = {"closed": {**CLOSED, **run.get("load", {})}}
+    if saturated := run.get("half_of"):
+        load = {"open": {"connections": CLOSED["connections"], "rate": done[saturated]["report"]["rps"] / 2}}
+    with tempfile.TemporaryDirectory(prefix="pdp-bench-") as name:
+        directory = Path(name)
+        work = work_for(estate, run)
+        work.write(directory / "work.bin")
+        with STARTERS[run["target"]](directory, estate, run) as target:
+            attempts = []
+            for _ in range(pace.attempts):
+                wait_for_quiet(0 if pace.quick else 20)
+                meter = Meter(target.pid, pace.warm_up_seconds + 0.4, pace.duration_seconds * 0.8)
+                report = generate(
+                    target, directory / "work.bin", work.expectations, load, pace, run.get("batch", 1)
+                )
+                server, foreign = meter.result()
+                attempts.append((foreign, server, report))
+                if foreign <= FOREIGN_SHARE or run.get("threads", 1) > 1:
+                    break
+            foreign, server, report = min(attempts, key=lambda attempt: attempt[0])
+            return {
+                **run,
+                "report": report,
+                "server_core_share": round(server, 3),
+                "foreign_core_share": round(foreign, 3),
+                "server_us_per_decision": round(server / report["decisions_per_second"] * 1e6, 2),
+                "resident_mib": round(machine.resident_mib(target.pid), 1),
+                "started_seconds": round(target.started_seconds, 2),
+                "attempts": len(attempts),
+            }
+
+
+def run_scenario(scenario: dict[str, Any], pace: Pace, *, peers: bool) -> dict[str, Any]:
+    """All runs of one scenario. A peer that is absent is said so; anything else that fails ends the run."""
+    done: dict[str, Any] = {}
+    estates: dict[str, Any] = {}
+    for run in scenario["runs"]:
+        own = {**scenario["estate"], **run.get("estate", {})}
+        key = json.dumps(own, sort_keys=True)
+        if key not in estates:
+            estates[key] = make_estate(**own)
+        is_peer = run["target"] not in ("pdp", "empty")
+        if is_peer and not peers:
+            continue
+        print(f"{scenario['name']}/{run['id']}", end=" ", file=sys.stderr, flush=True)
+        result = measure(run, estates[key], done, pace)
+        done[run["id"]] = result
+        latency = result["report"]["latency_us"]
+        print(
+            f"{result['report']['decisions_per_second']:,.0f}/s p99 {latency['p99']:,.0f} us,"
+            f" core {result['server_core_share']:.0%} + others {result['foreign_core_share']:.0%},"
+            f" {result['resident_mib']:.0f} MiB",
+            file=sys.stderr,
+        )
+    return {"title": scenario["title"], "about": scenario["about"], "runs": done}
+
+
+def main() -> None:
+    """Runs scenarios and writes one JSON file."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("scenarios", nargs="*", help="names (default: all)")
+    parser.add_argument("--quick", action="store_true", help="short runs that show that all works")
+    parser.add_argument(
+        "--without-peers", action="store_true", help="only the decision point and the empty server"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("bench/results/latest.json"), help="file to write or add to"
+    )
+    parser.add_argument("--add", action="store_true", help="keep the file's other scenarios")
+    arguments = parser.parse_args()
+    if not LOAD_GENERATOR.exists():
+        sys.exit("the load generator is missing: cargo build --release --locked -p pdp-load")
+    pace = Pace(quick=arguments.quick)
+    scenarios = load_scenarios(arguments.scenarios)
+    kept: dict[str, Any] = {}
+    if arguments.add and arguments.out.exists():
+        kept = json.loads(arguments.out.read_text(encoding="utf-8"))
+    began = time.monotonic()
+    results = dict(kept.get("scenarios", {}))
+    for scenario in scenarios:
+        results[scenario["name"]] = run_scenario(scenario, pace, peers=not arguments.without_peers)
+    embedded = kept.get("in_process")
+    if not arguments.scenarios or "in-process" in arguments.scenarios:
+        embedded = in_process.measure(quick=arguments.quick)
+    document = {
+        **machine.describe(),
+        "command": shlex.join(["python", *sys.argv]),
+        "date": datetime.now(UTC).date().isoformat(),
+        "quick": arguments.quick,
+        "warm_up_seconds": pace.warm_up_seconds,
+        "duration_seconds": pace.duration_seconds,
+        "took_seconds": round(time.monotonic() - began),
+        "scenarios": results,
+        "in_process": embedded,
+    }
+    for key in ("profiles",):
+        if key in kept:
+            document[key] = kept[key]
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
