@@ -37,6 +37,8 @@ pub const REQUEST: Schema = Schema {
         optional("context", OPEN),
         optional("now", Shape::Now),
     ],
+    // CEL reserves the word `function`.
+    cel_names: &[("workload", "function")],
 };
 
 const SUBJECT: &[Field] = &[

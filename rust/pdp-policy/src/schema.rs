@@ -10,6 +10,9 @@ pub struct Schema {
     /// Top-level names, such as `subject`. A name of shape [`Shape::Now`] is the time of
     /// the request, taken from the budget and not from the document.
     pub fields: &'static [Field],
+    /// Names under which CEL reads top-level fields whose own name it reserves, each with
+    /// the field's name.
+    pub cel_names: &'static [(&'static str, &'static str)],
 }
 
 /// A declared field.
@@ -82,6 +85,12 @@ impl Schema {
         Ok(shape)
     }
 
+    /// The top-level field that CEL reads as `name`.
+    #[must_use]
+    pub fn cel_field<'a>(&self, name: &'a str) -> &'a str {
+        self.cel_names.iter().find(|(cel, _)| *cel == name).map_or(name, |(_, field)| field)
+    }
+
     /// Whether the value at `path` exists whenever its top-level name does.
     #[must_use]
     pub fn is_guaranteed<S: AsRef<str>>(&self, path: &[S]) -> bool {
@@ -149,6 +158,7 @@ mod tests {
             ]),
             guaranteed: false,
         }],
+        cel_names: &[],
     };
 
     #[test]

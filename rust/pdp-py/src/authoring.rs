@@ -183,7 +183,7 @@ fn open_schema(bindings: &Value) -> Schema {
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     let same = |fields: &&&'static [Field]| fields.iter().map(|field| field.name).eq(names.iter().copied());
     if let Some(fields) = known.iter().find(same) {
-        return Schema { fields };
+        return Schema { fields, cel_names: &[] };
     }
     let field = |name: &str| Field {
         name: Box::leak(name.to_owned().into_boxed_str()),
@@ -193,7 +193,7 @@ fn open_schema(bindings: &Value) -> Schema {
     let fields: &'static [Field] =
         Box::leak(names.iter().map(|name| field(name)).collect::<Vec<_>>().into_boxed_slice());
     known.push(fields);
-    Schema { fields }
+    Schema { fields, cel_names: &[] }
 }
 
 fn refused(faults: &[Diagnostic]) -> Json {

@@ -1,6 +1,6 @@
 //! Payment card numbers (ISO/IEC 7812): issuer range, length and Luhn check digit.
 
-use super::bytes::{joins_left, joins_right, tied_left, tied_right};
+use super::bytes::{joins_left, joins_right, tied_left, tied_right, word_before};
 use super::card_brand::BRANDS;
 use super::number::{Run, digits};
 
@@ -22,6 +22,11 @@ const LAYOUTS: &[&[usize]] = &[
     &[4, 4, 4, 1],
     &[4, 4, 4],
 ];
+
+const WORDS: &[&str] =
+    &["card", "cards", "maestro", "debit", "credit", "pan", "karte", "kartennummer", "kreditkarte"];
+/// Bytes before a number in which a word makes it likelier.
+const WINDOW: usize = 32;
 
 /// End of the card number that `run` starts with.
 ///
@@ -47,17 +52,19 @@ fn is_card(content: &[u8], start: usize, end: usize) -> bool {
         return false;
     }
     let digits = digits(content, start, end);
-    has_brand(digits.clone()) && luhn(digits)
+    luhn(digits.clone()) && has_brand(digits, || word_before(content, start, WINDOW, WORDS))
 }
 
 /// Whether the digits are of an issuer range and of a length that it issues.
-fn has_brand(digits: impl Iterator<Item = u8> + Clone) -> bool {
+fn has_brand(digits: impl Iterator<Item = u8> + Clone, named: impl Fn() -> bool) -> bool {
     let length = digits.clone().count();
     let leading = digits.take(8).fold(0_u32, |number, digit| number * 10 + u32::from(digit));
     BRANDS.iter().any(|brand| {
         let shift = 10_u32.pow(8 - brand.prefix_len);
         let prefix = leading / shift;
-        brand.lengths.contains(&length) && (brand.first..=brand.last).contains(&prefix)
+        brand.lengths.contains(&length)
+            && (brand.first..=brand.last).contains(&prefix)
+            && (!brand.needs_word || named())
     })
 }
 

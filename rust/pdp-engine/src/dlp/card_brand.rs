@@ -11,10 +11,16 @@ pub(super) struct Brand {
     pub(super) first: u32,
     pub(super) last: u32,
     pub(super) lengths: &'static [usize],
+    /// Whether the range is too wide to go by without a word such as `card` before the number.
+    pub(super) needs_word: bool,
 }
 
 const fn brand(prefix_len: u32, range: RangeInclusive<u32>, lengths: &'static [usize]) -> Brand {
-    Brand { prefix_len, first: *range.start(), last: *range.end(), lengths }
+    Brand { prefix_len, first: *range.start(), last: *range.end(), lengths, needs_word: false }
+}
+
+const fn wide(prefix_len: u32, range: RangeInclusive<u32>, lengths: &'static [usize]) -> Brand {
+    Brand { needs_word: true, ..brand(prefix_len, range, lengths) }
 }
 
 const FROM_12: &[usize] = &[12, 13, 14, 15, 16, 17, 18, 19];
@@ -40,8 +46,11 @@ pub(super) static BRANDS: &[Brand] = &[
     brand(4, 3095..=3095, FROM_14),
     brand(2, 36..=36, FROM_14),
     brand(2, 38..=39, FROM_14),
-    // JCB
+    // JCB, with the ranges of its 15-digit numbers
     brand(4, 3528..=3589, FROM_16),
+    brand(2, 35..=35, &[16]),
+    brand(4, 1800..=1800, &[15]),
+    brand(4, 2131..=2131, &[15]),
     // UnionPay
     brand(2, 62..=62, FROM_16),
     brand(2, 81..=81, FROM_16),
@@ -53,6 +62,9 @@ pub(super) static BRANDS: &[Brand] = &[
     brand(4, 6304..=6304, FROM_12),
     brand(4, 6759..=6759, FROM_12),
     brand(4, 6761..=6763, FROM_12),
+    wide(2, 50..=50, FROM_12),
+    wide(2, 56..=58, FROM_12),
+    wide(2, 67..=67, FROM_12),
     // RuPay
     brand(2, 60..=60, &[16]),
     brand(2, 82..=82, &[16]),

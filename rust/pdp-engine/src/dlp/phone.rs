@@ -68,20 +68,41 @@ fn groups_end(content: &[u8], at: usize, most: usize) -> usize {
     }
 }
 
-/// `(NXX) NXX-XXXX`.
+/// `(NXX) NXX-XXXX`, or any national form in brackets beside a word.
 fn bracketed(content: &[u8], at: usize) -> Option<(usize, usize, f64)> {
     let start = at - 1;
-    let is_gap = byte(content, at + 3) == b')' && !joins_left(content, start);
+    if joins_left(content, start) {
+        return None;
+    }
     let exchange = at + if matches!(byte(content, at + 4), b' ' | b'-' | b'.') { 5 } else { 4 };
     let end = exchange + 8;
-    let is_tied = matches!(byte(content, exchange + 3), b'-' | b'.' | b' ');
-    let parts = [(at, at + 3), (exchange, exchange + 3), (exchange + 4, end)];
-    let all_digits = parts.iter().all(|(start, end)| {
-        content.get(*start..*end).is_some_and(|part| part.iter().all(u8::is_ascii_digit))
-    });
-    let fits = is_gap && is_tied && all_digits && is_nanp(content, at) && is_nanp(content, exchange);
-    let free = !joins_right(content, end) && !tied_right(content, end, b"-.");
-    (fits && free).then_some((start, end, 0.85))
+    let is_tied = byte(content, at + 3) == b')' && matches!(byte(content, exchange + 3), b'-' | b'.' | b' ');
+    let all_digits = [at..at + 3, exchange..exchange + 3, exchange + 4..end]
+        .into_iter()
+        .all(|part| content.get(part).is_some_and(|part| part.iter().all(u8::is_ascii_digit)));
+    if is_tied && all_digits && is_nanp(content, at) && is_nanp(content, exchange) && is_free(content, end) {
+        return Some((start, with_extension(content, end), 0.85));
+    }
+    named(content, start, at)
+}
+
+/// A national number of any form from `at`, beside a word before `start`.
+fn named(content: &[u8], start: usize, at: usize) -> Option<(usize, usize, f64)> {
+    let end = groups_end(content, at, 15);
+    let fits = (7..=15).contains(&digits(content, at, end).count()) && is_free(content, end);
+    (fits && word_before(content, start, WINDOW, WORDS)).then(|| (start, with_extension(content, end), 0.6))
+}
+
+/// Whether nothing ties the number that ends at `at` to what follows, but for an extension.
+fn is_free(content: &[u8], at: usize) -> bool {
+    with_extension(content, at) > at || !(joins_right(content, at) || tied_right(content, at, b"-./"))
+}
+
+/// End of the extension at `at`, as in `x123`, or `at`.
+fn with_extension(content: &[u8], at: usize) -> usize {
+    let end = run_end(content, at + 1, 7, |byte| byte.is_ascii_digit());
+    let is_extension = matches!(byte(content, at), b'x' | b'X') && (2..=6).contains(&(end - at - 1));
+    if is_extension && !joins_right(content, end) { end } else { at }
 }
 
 /// Area code and exchange are `NXX`, with `N` 2 to 9 and not `N11`.
@@ -96,7 +117,6 @@ fn plain(content: &[u8], run: &Run) -> Option<(usize, usize, f64)> {
     if joins_left(content, start) || tied_left(content, start, b"-./") {
         return None;
     }
-    let free = |end: usize| !joins_right(content, end) && !tied_right(content, end, b"-./");
     let area = if run.has_shape(&[1, 3, 3, 4]) && byte(content, start) == b'1' { 1 } else { 0 };
     let is_shaped = area == 1 || run.has_shape(&[3, 3, 4]);
     let count = area + 3;
@@ -104,20 +124,30 @@ fn plain(content: &[u8], run: &Run) -> Option<(usize, usize, f64)> {
         && let (Some(code), Some(exchange)) = (groups.get(area), groups.get(area + 1))
         && is_nanp(content, code.start)
         && is_nanp(content, exchange.start)
-        && free(run.end(count))
+        && is_free(content, run.end(count))
     {
         let dashed = matches!(run.separator(count), Some(b'-' | b'.'));
         let named = word_before(content, start, WINDOW, WORDS);
         if dashed || named {
-            return Some((start, run.end(count), if named { 0.9 } else { 0.75 }));
+            let end = with_extension(content, run.end(count));
+            return Some((start, end, if named { 0.9 } else { 0.75 }));
         }
     }
-    let end = groups_end(content, start, 15);
-    let fits = (7..=15).contains(&digits(content, start, end).count()) && free(end) && !is_date(run);
-    (fits && word_before(content, start, WINDOW, WORDS)).then_some((start, end, 0.6))
+    if is_date(content, run) { None } else { named(content, start, start) }
 }
 
 /// `2026-01-31` and `31.01.2026`, also with what follows.
-fn is_date(run: &Run) -> bool {
-    run.has_shape(&[4, 2, 2]) || run.has_shape(&[2, 2, 4])
+fn is_date(content: &[u8], run: &Run) -> bool {
+    let number = |index: usize| {
+        let group = run.groups().get(index).copied().unwrap_or_default();
+        digits(content, group.start, group.end).fold(0_u32, |number, digit| number * 10 + u32::from(digit))
+    };
+    let year = if run.has_shape(&[4, 2, 2]) {
+        number(0)
+    } else if run.has_shape(&[2, 2, 4]) {
+        number(2)
+    } else {
+        return false;
+    };
+    matches!(run.separator(3), Some(b'-' | b'.' | b'/')) && (1900..=2100).contains(&year)
 }

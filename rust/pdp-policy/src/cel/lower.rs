@@ -69,12 +69,24 @@ pub(super) fn lower(
     variables: &[Variable],
     pool: &mut Pool,
 ) -> Result<Unit, Vec<Fault>> {
+    lower_bound(text, tree, schema, variables, Vec::new(), pool)
+}
+
+/// As [`lower`], with names that the caller binds itself.
+pub(super) fn lower_bound(
+    text: &str,
+    tree: Expression,
+    schema: Schema,
+    variables: &[Variable],
+    bound: Vec<String>,
+    pool: &mut Pool,
+) -> Result<Unit, Vec<Fault>> {
     let mut lowering = Lowering {
         text,
         schema,
         variables,
         pool,
-        bound: Vec::new(),
+        bound,
         faults: Vec::new(),
         steps: 0,
         level: 0,
@@ -165,6 +177,14 @@ impl Lowering<'_> {
         self.unsupported(at, "optional values are not supported, test with `has(..)`")
     }
 
+    /// Lowers with `name` bound by the expression itself.
+    pub(super) fn within(&mut self, name: &str, action: impl FnOnce(&mut Self) -> Expression) -> Expression {
+        self.bound.push(name.to_owned());
+        let lowered = action(self);
+        self.bound.pop();
+        lowered
+    }
+
     fn is_bound(&self, name: &str) -> bool {
         self.bound.iter().any(|bound| bound == name)
     }
@@ -186,11 +206,12 @@ impl Lowering<'_> {
                     at = operand;
                 }
                 Expr::Ident(name) => {
-                    let declared = self.schema.shape(&[name]).ok()?;
+                    let field = self.schema.cel_field(name);
+                    let declared = self.schema.shape(&[field]).ok()?;
                     if self.is_bound(name) || matches!(declared, Shape::Now) {
                         return None;
                     }
-                    steps.push(name.as_str().into());
+                    steps.push(field.into());
                     steps.reverse();
                     return Some(steps);
                 }

@@ -1,6 +1,6 @@
 //! A schema of the shape a decision point declares, and short ways to evaluate with it.
 
-#![allow(dead_code)]
+#![allow(dead_code, unreachable_pub)]
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
