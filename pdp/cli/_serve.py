@@ -108,18 +108,14 @@ def run(config: Config, *, quiet: bool) -> None:
 
 
 def _attend(server: Server, log: FilteringBoundLogger) -> None:
-    """Takes signals until the server has stopped."""
-    draining = False
-    while not server.wait(0 if not draining else 0.05):
-        taken = signal.sigtimedwait(_STOP | _RELOAD, 0.5 if not draining else 0)
-        if taken is None:
-            continue
-        if taken.si_signo in _RELOAD:
-            _reload(server, log)
-        elif not draining:
-            draining = True
-            log.info("draining", signal=signal.Signals(taken.si_signo).name)
+    """Takes signals until one says stop, and drains."""
+    while True:
+        taken = signal.sigwait(_STOP | _RELOAD)
+        if taken in _STOP:
+            log.info("draining", signal=signal.Signals(taken).name)
             server.drain()
+            return
+        _reload(server, log)
 
 
 def _reload(server: Server, log: FilteringBoundLogger) -> None:

@@ -33,10 +33,9 @@ class Server:
     """A decision point that listens; its threads are the core's own."""
 
     def __init__(self, config: Config) -> None:
-        """Builds the policy set; nothing listens yet.
+        """Checks the settings; nothing is built and nothing listens yet.
 
         Raises:
-            PolicySetError: When the set does not build.
             ConfigError: When a setting cannot be used.
         """
         self._core = _core.Server(config.server_document(config.policies or sample_policies()))
@@ -48,30 +47,26 @@ class Server:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Drains and waits."""
+        """Drains."""
         self.drain()
-        self.wait()
 
     def start(self) -> Addresses:
-        """Starts to listen.
+        """Builds the policy set and starts to listen.
 
         Raises:
+            PolicySetError: When the set does not build.
             ListenError: When an address is in use or may not be used.
         """
         bound = self._core.start()
         return Addresses(bound["listen"], bound.get("admin_listen"), bound.get("http_listen"))
 
-    def wait(self, timeout: float | None = None) -> bool:
-        """Waits until the server has stopped, at most `timeout` seconds; whether it has."""
-        if timeout is not None:
-            return self._core.wait(timeout)
-        while not self._core.wait(0.25):
-            pass
-        return True
+    def wait(self, timeout: float) -> bool:
+        """Waits until the server has ended, at most `timeout` seconds; whether it has."""
+        return self._core.wait(timeout)
 
-    def drain(self) -> None:
-        """Stops taking calls; those in progress get the configured time to end."""
-        self._core.drain()
+    def drain(self) -> bool:
+        """Takes no more calls, answers those in progress and ends; whether all were answered in time."""
+        return self._core.drain()
 
     def reload(self) -> str:
         """Builds the policy set anew, swaps it in whole and returns its revision.

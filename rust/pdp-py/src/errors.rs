@@ -2,7 +2,7 @@
 
 use pdp_policy::Diagnostic;
 use pdp_proto::v1::{ErrorDetail, ErrorReason};
-use pdp_server::config;
+use pdp_server::{StartError, config};
 use pyo3::prelude::*;
 
 pyo3::import_exception!(pdp.errors, ConfigError);
@@ -28,6 +28,17 @@ pub(crate) fn config(fault: &config::ConfigError) -> PyErr {
         config::ConfigError::Value { key, value, fix } => {
             ConfigError::new_err((*key, format!("`{value}` cannot be used: {fix}")))
         }
+    }
+}
+
+/// The error of a server that did not start.
+pub(crate) fn start(fault: &StartError) -> PyErr {
+    match fault {
+        StartError::Config(fault) => config(fault),
+        StartError::Policies(faults) => policy_set(faults),
+        StartError::Tls(fault) => ConfigError::new_err(("tls", fault.to_string())),
+        StartError::Bind(fault) => ListenError::new_err(fault.to_string()),
+        StartError::Thread(_) | StartError::Reflection(_) => internal(fault.to_string()),
     }
 }
 

@@ -1,0 +1,3 @@
+"""`pdp bench`."""
+def bench() -> None:
+    """Bench."""

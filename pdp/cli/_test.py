@@ -1,0 +1,3 @@
+"""`pdp test`."""
+def test() -> None:
+    """Test."""

@@ -1,0 +1,1 @@
+"""What policy authors do: validate, test, compare with other engines."""
