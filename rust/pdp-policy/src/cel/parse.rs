@@ -41,7 +41,11 @@ pub(super) fn parse(text: &str) -> Result<Expression, Vec<Fault>> {
             .iter()
             .map(|error| {
                 let at = offset(text, error.pos);
-                Fault::new(at, DiagnosticCode::CelSyntax, error.msg.trim().to_lowercase())
+                let mut message = error.msg.trim().to_lowercase();
+                if message == "reserved identifier: function" {
+                    message.push_str(", write `workload`");
+                }
+                Fault::new(at, DiagnosticCode::CelSyntax, message)
             })
             .collect()
     })

@@ -41,7 +41,9 @@ pub const SCHEMA: Schema = Schema {
         field("behaviour", Shape::Message(&[field("score", Shape::Float)])),
         field("context", Shape::Map(&Shape::Any)),
         field("now", Shape::Now),
+        field("function", Shape::Message(&[field("id", Shape::Text)])),
     ],
+    cel_names: &[("workload", "function")],
 };
 
 /// A budget no test passes by accident. Time is 2026-01-02T03:04:05Z.
