@@ -6,12 +6,9 @@ import argparse
 import json
 import re
 import subprocess
-import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from estates import make_estate
 from run import CLOSED, Pace, generate, load_scenarios, work_for

@@ -152,6 +152,11 @@ def render(results: dict[str, Any], budgets: list[dict[str, Any]], method: str) 
     """The whole page; `method` is a format string over the results."""
     rows = budget_rows(results, budgets)
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
+    measured = (
+        f"Measured on {results['date']} at commit `{results['commit']}` ({results['tree']} tree) on "
+        f"{results['cpu']}, {results['cores']} cores, {results['memory_gib']} GiB, {results['system']}; "
+        f"{versions}."
+    )
     missed = [
         f"- **{row['what']}**: {row.get('cause', 'not explained yet')}" for row in rows if not row["met"]
     ]

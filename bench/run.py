@@ -19,12 +19,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 import in_process
 import machine
+import yaml
 from estates import make_estate
 from estates.model import ALLOW, Record, Work
 from estates.wire import field
