@@ -1,0 +1,76 @@
+"""Asks the core in another process, so that a case that kills it is a result."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from multiprocessing.connection import Connection
+
+# A case that takes longer hangs.
+_SECONDS = 60.0
+
+Question = tuple[str, dict[str, Any]]
+
+
+def answers(questions: Sequence[Question]) -> Iterator[dict[str, Any]]:
+    """The core's answer to each `(engine, document)`, in order; `{"crash": reason}` where it died."""
+    context = multiprocessing.get_context("spawn")
+    done = 0
+    while done < len(questions):
+        ours, theirs = context.Pipe()
+        worker = context.Process(target=_serve, args=(theirs, questions[done:]), daemon=True)
+        worker.start()
+        theirs.close()
+        try:
+            while done < len(questions):
+                if not ours.poll(_SECONDS):
+                    worker.kill()
+                    yield {"crash": f"no answer in {_SECONDS:.0f} s"}
+                    done += 1
+                    break
+                yield ours.recv()
+                done += 1
+        except EOFError:
+            worker.join()
+            yield {"crash": f"exit code {worker.exitcode}"}
+            done += 1
+        finally:
+            ours.close()
+            worker.join()
+
+
+def _serve(answers_to: Connection, questions: Sequence[Question]) -> None:
+    for engine, document in questions:
+        answers_to.send(_rego(document) if engine == "rego" else _cel(document))
+    answers_to.close()
+
+
+def _rego(document: dict[str, Any]) -> dict[str, Any]:
+    from pdp import _core  # noqa: PLC0415 - loaded in the worker only
+
+    document = dict(document)
+    term = document.pop("input_term", None)
+    if term is not None:
+        # Rego's own spelling of the input, which may hold sets.
+        parsed = _loads(
+            _core.rego_query(json.dumps({"modules": [], "query": f"x := {term}", "checks": False}))
+        )
+        if not parsed.get("bindings"):
+            return parsed
+        document["input"] = parsed["bindings"][0]["x"]
+    return _loads(_core.rego_query(json.dumps(document)))
+
+
+def _cel(document: dict[str, Any]) -> dict[str, Any]:
+    from pdp import _core  # noqa: PLC0415 - loaded in the worker only
+
+    return _loads(_core.cel_expression(json.dumps(document)))
+
+
+def _loads(text: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(text)
+    return found
