@@ -126,7 +126,7 @@ fn ascend(value: &Rego, depth: usize, left: &mut u64) -> Result<Value, ConvertEr
         Rego::Number(_) => number(value)?,
         Rego::String(text) => Value::Text(Arc::clone(text)),
         Rego::Array(items) => list(items.as_slice().iter(), depth, left)?,
-        Rego::Set(items) => list(items.iter_sorted(), depth, left)?,
+        Rego::Set(items) => list(in_order(items).into_iter(), depth, left)?,
         Rego::Object(entries) => {
             let entries: Result<Vec<_>, ConvertError> = entries
                 .iter_sorted()
@@ -159,6 +159,16 @@ fn number(value: &Rego) -> Result<Value, ConvertError> {
 fn key_text(key: &Rego) -> Result<Arc<str>, ConvertError> {
     match key {
         Rego::String(text) => Ok(Arc::clone(text)),
-        other => other.to_json_str().map(Arc::from).map_err(|_| ConvertError::Depth),
+        other => serde_json::to_string(other).map(Arc::from).map_err(|_| ConvertError::Depth),
     }
+}
+
+/// A set's elements in OPA's order, where objects come before sets.
+pub(super) fn in_order(items: &regorus::value::Set) -> Vec<&Rego> {
+    let mut items: Vec<&Rego> = items.iter_sorted().collect();
+    let has = |wanted: fn(&Rego) -> bool| items.iter().any(|item| wanted(item));
+    if has(|item| matches!(item, Rego::Set(_))) && has(|item| matches!(item, Rego::Object(_))) {
+        items.sort_by_key(|item| matches!(item, Rego::Set(_)));
+    }
+    items
 }

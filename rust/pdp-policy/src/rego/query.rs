@@ -49,8 +49,10 @@ pub fn query(
         loaded.engine.set_input(convert::to_rego(input).map_err(|error| failed(error.to_string()))?);
     }
     extension::set_now(std::time::SystemTime::now());
+    extension::set_strict(options.strict);
     loaded.engine.set_strict_builtin_errors(options.strict);
     let evaluated = guard::evaluating(|| loaded.engine.eval_query(query.to_owned(), false));
+    extension::set_strict(false);
     let results =
         evaluated.map_err(failed)?.map_err(|error| QueryFault::Failed(fault::evaluation(&error)))?;
     bindings(&results).map_err(|error| failed(error.to_string()))

@@ -32,6 +32,9 @@ static DEPRECATED: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
 
 /// Builtins the engine has and answers differently from OPA for some argument, each with what to write instead.
 const DIFFERENT: &[(&str, &str)] = &[
+    ("json.marshal_with_options", "use `json.marshal`"),
+    ("regex.is_valid", "write the pattern into the policy, where it is checked at load"),
+    ("regex.template_match", "use `regex.match`"),
     ("json.match_schema", "check the fields the rule needs one by one"),
     ("json.verify_schema", "check the schema before deploying"),
     ("numbers.range_step", "use `numbers.range` and filter with `%`"),

@@ -1,10 +1,11 @@
 //! Walks expressions: calls, numbers, references and nested queries.
 
-use regorus::unstable::{Expr, NodeRef};
+use regorus::unstable::{BoolOp, Expr, NodeRef};
 
 use super::builtins::{self, Standing};
+use super::certainty::Type;
 use super::world::static_prefix;
-use super::{Checker, Root, paths, walk};
+use super::{Checker, Root, paths, pattern, walk};
 use crate::diagnostic::DiagnosticCode;
 
 /// Whole numbers up to this are held exactly by every engine.
@@ -12,6 +13,11 @@ const MAX_EXACT: u64 = 1 << 53;
 
 /// Digits a decimal fraction may have to be held exactly enough.
 const MAX_DIGITS: usize = 15;
+
+const INEXACT: &str =
+    "OPA computes with decimal fractions exactly and the engine does not: use whole numbers in smaller units";
+
+const MIXED: &str = "the engine orders sets and objects differently from OPA: do not mix them";
 
 impl Checker<'_, '_> {
     /// Walks an expression whose value is used.
@@ -21,6 +27,34 @@ impl Checker<'_, '_> {
             Expr::Var { .. } | Expr::RefDot { .. } | Expr::RefBrack { .. } => self.reference(expr),
             Expr::Call { fcn, params, .. } => self.call(expr, fcn, params),
             Expr::Membership { .. } => self.membership_value(expr),
+            Expr::UnaryExpr { expr: operand, span, .. }
+                if !matches!(operand.as_ref(), Expr::Number { .. }) =>
+            {
+                self.refuse(
+                    span,
+                    DiagnosticCode::RegoConstructUnsupported,
+                    "a minus before anything but a number is not supported: write `0 - x`",
+                );
+            }
+            Expr::ArithExpr { lhs, rhs, span, .. }
+                if has_inexact_fraction(lhs) || has_inexact_fraction(rhs) =>
+            {
+                self.refuse(span, DiagnosticCode::RegoConstructDiffers, INEXACT);
+            }
+            Expr::BoolExpr { lhs, rhs, span, op, .. } if !matches!(op, BoolOp::Eq | BoolOp::Ne) => {
+                if matches!(
+                    (self.type_of(lhs), self.type_of(rhs)),
+                    (Type::Set, Type::Object) | (Type::Object, Type::Set)
+                ) {
+                    self.refuse(span, DiagnosticCode::RegoConstructDiffers, MIXED);
+                }
+            }
+            Expr::Array { items, span, .. } | Expr::Set { items, span, .. } => {
+                let has = |wanted| items.iter().any(|item| self.type_of(item) == wanted);
+                if has(Type::Set) && has(Type::Object) {
+                    self.refuse(span, DiagnosticCode::RegoConstructDiffers, MIXED);
+                }
+            }
             Expr::ArrayCompr { term, query, .. } | Expr::SetCompr { term, query, .. } => {
                 self.query(query, |checker| checker.value(term));
             }
@@ -136,6 +170,15 @@ impl Checker<'_, '_> {
         }
     }
 
+    fn regex(&self, name: &str, pattern: Option<&str>) -> Option<String> {
+        match pattern {
+            Some(pattern) => pattern::regex_fault(pattern),
+            None => Some(format!(
+                "the pattern of `{name}` has to be a literal, as some patterns match differently from OPA"
+            )),
+        }
+    }
+
     /// Ways to call a faithful builtin that are not.
     fn usage(&mut self, expr: &Expr, name: &str, params: &[NodeRef<Expr>]) {
         let text = |at: usize| match params.get(at).map(AsRef::as_ref) {
@@ -145,31 +188,30 @@ impl Checker<'_, '_> {
             _ => None,
         };
         let fault = match name {
-            "walk" if params.len() < 2 => Some("`walk` is supported only as `walk(x, [path, value])`".to_owned()),
-            "glob.match" => match text(0) {
-                None => Some("the pattern of `glob.match` has to be a literal, as some patterns answer differently from OPA".to_owned()),
-                Some(pattern) if !is_plain_glob(&pattern) => {
-                    Some(format!("glob pattern `{pattern}` answers differently from OPA: use `*`, `**` and `?` only, or `regex.match`"))
-                }
-                Some(_) => None,
-            },
-            "sprintf" => match text(0) {
-                None => Some("the format of `sprintf` has to be a literal, as some verbs answer differently from OPA".to_owned()),
-                Some(format) if !is_plain_format(&format) => {
-                    Some("`sprintf` answers differently from OPA for verbs other than `%s`, `%d` and `%v` without width".to_owned())
-                }
-                Some(_) => None,
-            },
+            "walk" if params.len() < 2 => {
+                Some("`walk` is supported only as `walk(x, [path, value])`".to_owned())
+            }
+            "glob.match" => text(0).filter(|pattern| !pattern::is_plain_glob(pattern)).map(|pattern| {
+                format!(
+                    "glob pattern `{pattern}` is not supported: use `*`, `**` and `?` only, or `regex.match`"
+                )
+            }),
+            "regex.match" | "regex.find_n" | "regex.split" | "regex.find_all_string_submatch_n" => {
+                self.regex(name, text(0).as_deref())
+            }
+            "regex.replace" => self.regex(name, text(1).as_deref()),
+            "sprintf" => text(0)
+                .filter(|format| !is_plain_format(format))
+                .map(|_| "`sprintf` supports only `%s`, `%d`, `%v` and `%%` without width".to_owned()),
+            "sum" | "product" if params.iter().any(|param| has_inexact_fraction(param)) => {
+                Some(INEXACT.to_owned())
+            }
             _ => None,
         };
         if let Some(message) = fault {
             self.refuse(expr.span(), DiagnosticCode::RegoConstructDiffers, message);
         }
     }
-}
-
-fn is_plain_glob(pattern: &str) -> bool {
-    !pattern.contains(['{', '}', '[', ']', '\\', '!'])
 }
 
 fn is_plain_format(format: &str) -> bool {
@@ -185,4 +227,17 @@ fn is_plain_format(format: &str) -> bool {
         }
     }
     true
+}
+
+/// Whether a decimal fraction that binary floats cannot hold is computed with.
+fn has_inexact_fraction(expr: &Expr) -> bool {
+    if let Expr::Number { span, .. } = expr {
+        const BINARY_DIGITS: f64 = 1024.0;
+        return span.text().parse::<f64>().is_ok_and(|number| (number * BINARY_DIGITS).fract() != 0.0);
+    }
+    let mut found = false;
+    if matches!(expr, Expr::Array { .. } | Expr::Set { .. } | Expr::UnaryExpr { .. }) {
+        walk::children(expr, &mut |child| found |= has_inexact_fraction(child));
+    }
+    found
 }

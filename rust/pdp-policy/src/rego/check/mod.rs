@@ -5,6 +5,7 @@ mod certainty;
 mod expression;
 mod negation;
 pub(super) mod paths;
+mod pattern;
 mod recursion;
 mod scope;
 mod statement;

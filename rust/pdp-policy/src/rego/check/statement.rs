@@ -23,6 +23,10 @@ impl Checker<'_, '_> {
     }
 
     fn rule(&mut self, rule: &Rule) {
+        if self.world.is_function_and_rule(&self.rule) {
+            let message = format!("`{}` is declared as a rule and as a function", self.rule.join("."));
+            self.refuse(rule.span(), DiagnosticCode::RegoSyntax, message);
+        }
         match rule {
             Rule::Default { value, args, .. } => {
                 self.scopes.push(Scope::of_patterns(args.iter().map(AsRef::as_ref)));
@@ -32,7 +36,7 @@ impl Checker<'_, '_> {
             Rule::Spec { head, bodies, .. } => {
                 self.head(head);
                 let args: &[NodeRef<Expr>] = if let RuleHead::Func { args, .. } = head { args } else { &[] };
-                self.scopes.push(Scope::of_patterns(args.iter().map(AsRef::as_ref)));
+                self.enter(Scope::of_patterns(args.iter().map(AsRef::as_ref)), rule.span());
                 if bodies.is_empty() {
                     self.head_values(head);
                 }
@@ -77,9 +81,22 @@ impl Checker<'_, '_> {
         }
     }
 
+    fn enter(&mut self, scope: Scope, span: &regorus::unstable::Span) {
+        for name in ["input", "data"] {
+            if scope.declared.contains(name) {
+                self.refuse(
+                    span,
+                    DiagnosticCode::RegoSyntax,
+                    format!("a variable may not be named `{name}`"),
+                );
+            }
+        }
+        self.scopes.push(scope);
+    }
+
     /// Walks a query and then `outputs` in its scope.
     pub(super) fn query(&mut self, query: &Query, outputs: impl FnOnce(&mut Self)) {
-        self.scopes.push(Scope::of_query(query));
+        self.enter(Scope::of_query(query), &query.span);
         if query.stmts.len() > MAX_STATEMENTS {
             let message = format!("a body holds more than {MAX_STATEMENTS} statements: split it into rules");
             self.refuse(&query.span, DiagnosticCode::TooLarge, message);
@@ -95,6 +112,13 @@ impl Checker<'_, '_> {
         let is_negated = matches!(stmt.literal, Literal::NotExpr { .. });
         for modifier in &stmt.with_mods {
             self.modifier(modifier, is_negated);
+        }
+        if !stmt.with_mods.is_empty() && self.iterates(&stmt.literal) {
+            self.refuse(
+                &stmt.span,
+                DiagnosticCode::RegoConstructDiffers,
+                "`with` on an expression that iterates also changes the expressions after it: put it into a rule of its own",
+            );
         }
         match &stmt.literal {
             Literal::SomeVars { .. } => {}
@@ -115,6 +139,15 @@ impl Checker<'_, '_> {
                 self.query(query, |_| {});
                 self.scopes.pop();
             }
+        }
+    }
+
+    /// Whether a statement may hold several times, for different bindings.
+    fn iterates(&self, literal: &Literal) -> bool {
+        match literal {
+            Literal::SomeIn { .. } => true,
+            Literal::Expr { expr, .. } => has_open_index(expr),
+            _ => false,
         }
     }
 
@@ -179,4 +212,16 @@ impl Checker<'_, '_> {
             }
         }
     }
+}
+
+/// Whether a reference in `expr` is indexed by a variable, which may be what binds it.
+fn has_open_index(expr: &Expr) -> bool {
+    let is_open = match expr {
+        Expr::RefBrack { index, .. } => !super::world::is_constant(index),
+        Expr::Call { fcn, .. } => paths::components(fcn).is_some_and(|path| path == ["walk"]),
+        _ => false,
+    };
+    let mut found = is_open;
+    super::walk::children(expr, &mut |child| found |= has_open_index(child));
+    found
 }

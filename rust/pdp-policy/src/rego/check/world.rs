@@ -32,6 +32,7 @@ pub(super) struct RuleInfo {
 pub(super) struct World<'a> {
     pub(super) rules: BTreeMap<Path, RuleInfo>,
     pub(super) packages: BTreeSet<Path>,
+    clashes: BTreeSet<Path>,
     pub(super) data: &'a Value,
     guaranteed: Vec<Path>,
     pub(super) input_is_object: bool,
@@ -44,6 +45,7 @@ impl<'a> World<'a> {
         let mut world = Self {
             rules: BTreeMap::new(),
             packages: BTreeSet::new(),
+            clashes: BTreeSet::new(),
             data,
             guaranteed,
             input_is_object: known.input_is_object,
@@ -70,11 +72,21 @@ impl<'a> World<'a> {
                 RuleKind::Function(_) => false,
             },
         };
+        if let Some(known) = self.rules.get(&path) {
+            if matches!(known.kind, RuleKind::Function(_)) != matches!(kind, RuleKind::Function(_)) {
+                self.clashes.insert(path.clone());
+            }
+        }
         let known = self.rules.entry(path).or_insert(RuleInfo { kind, is_always_defined });
         known.is_always_defined |= is_always_defined;
         if matches!(known.kind, RuleKind::Complete) {
             known.kind = kind;
         }
+    }
+
+    /// Whether the path is declared both as a function and as another rule.
+    pub(super) fn is_function_and_rule(&self, path: &[String]) -> bool {
+        self.clashes.contains(path)
     }
 
     /// Whether the input path is there in every request.
