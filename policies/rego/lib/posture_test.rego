@@ -7,7 +7,8 @@ trusted := {"managed": true, "compliant": true, "disk_encrypted": true}
 test_trusted_device_needs_all_three_facts if {
 	posture.trusted_device with input as {"device": trusted}
 	every name in object.keys(trusted) {
-		not posture.trusted_device with input as {"device": object.remove(trusted, [name])}
+		lacking := object.remove(trusted, [name])
+		not posture.trusted_device with input as {"device": lacking}
 	}
 }
 

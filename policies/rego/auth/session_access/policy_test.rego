@@ -2,6 +2,14 @@ package auth.session_access_test
 
 import data.auth.session_access
 
+allowed(document) := granted if {
+	granted := session_access.allow with input as document
+} else := false
+
+obliged(document) := obligations if {
+	obligations := session_access.obligations with input as document
+}
+
 login := {
 	"tenant": "acme",
 	"action": "auth:login",
@@ -43,36 +51,34 @@ codes(document) := {reason.code | some reason in denied} if {
 }
 
 test_anyone_may_try_to_log_in if {
-	session_access.allow with input as login
+	allowed(login)
 }
 
 test_login_of_unknown_risk_is_not_allowed if {
-	not session_access.allow with input as without(login, "/behaviour")
-	not session_access.allow with input as without(login, "/behaviour/score")
+	allowed(without(login, "/behaviour")) == false
+	allowed(without(login, "/behaviour/score")) == false
 }
 
 test_hostile_login_denies_from_its_bound_on if {
-	session_access.allow with input as replaced(login, "/behaviour/score", 0.89)
-	not session_access.allow with input as replaced(login, "/behaviour/score", 0.9)
+	allowed(replaced(login, "/behaviour/score", 0.89))
+	allowed(replaced(login, "/behaviour/score", 0.9)) == false
 	codes(replaced(login, "/behaviour/score", 0.9)) == {"behaviour_risk"}
 }
 
 test_doubtful_login_costs_a_second_factor if {
-	doubtful := session_access.obligations with input as replaced(login, "/behaviour/score", 0.4)
-	doubtful == {{"type": "step_up", "method": "mfa"}}
-	calm := session_access.obligations with input as replaced(login, "/behaviour/score", 0.39)
-	calm == set()
+	obliged(replaced(login, "/behaviour/score", 0.4)) == {{"type": "step_up", "method": "mfa"}}
+	obliged(replaced(login, "/behaviour/score", 0.39)) == set()
 }
 
 test_session_acts_on_itself_only if {
-	session_access.allow with input as session
-	not session_access.allow with input as replaced(session, "/resource/owner", "mallory")
-	not session_access.allow with input as without(session, "/resource/owner")
-	not session_access.allow with input as without(session, "/subject/authentication")
+	allowed(session)
+	allowed(replaced(session, "/resource/owner", "mallory")) == false
+	allowed(without(session, "/resource/owner")) == false
+	allowed(without(session, "/subject/authentication")) == false
 }
 
 test_administrator_rotates_keys if {
-	session_access.allow with input as rotation
+	allowed(rotation)
 	codes(rotation) == set()
 }
 
@@ -87,7 +93,7 @@ test_administration_needs_every_condition if {
 		{"op": "replace", "path": "/behaviour/score", "value": 0.3},
 		{"op": "remove", "path": "/behaviour"},
 	] {
-		not session_access.allow with input as json.patch(rotation, [patch])
+		allowed(json.patch(rotation, [patch])) == false
 	}
 }
 

@@ -2,6 +2,14 @@ package bank.card_zone_test
 
 import data.bank.card_zone
 
+allowed(document) := granted if {
+	granted := card_zone.allow with input as document
+} else := false
+
+denials(document) := count(denied) if {
+	denied := card_zone.deny with input as document
+}
+
 request := {
 	"function": {
 		"id": "bank-card-authoriser",
@@ -19,31 +27,31 @@ request := {
 
 replaced(path, value) := json.patch(request, [{"op": "replace", "path": path, "value": value}])
 
-denied(document) if count(card_zone.deny) == 1 with input as document
+denied(document) if denials(document) == 1
 
 test_listed_pair_in_the_zone_is_allowed if {
-	card_zone.allow with input as request
+	allowed(request)
 	not denied(request)
 }
 
 test_unlisted_pair_in_the_zone_is_not_allowed if {
-	not card_zone.allow with input as replaced("/destination/labels/app", "hsm")
+	allowed(replaced("/destination/labels/app", "hsm")) == false
 }
 
 test_caller_without_the_zones_role_denies if {
 	document := replaced("/function/roles", ["reporting"])
-	not card_zone.allow with input as document
+	allowed(document) == false
 	denied(document)
 }
 
 test_caller_without_the_zones_label_denies if {
 	document := json.patch(request, [{"op": "remove", "path": "/function/labels/zone"}])
-	not card_zone.allow with input as document
+	allowed(document) == false
 	denied(document)
 }
 
 test_call_out_of_the_zone_is_not_allowed if {
 	document := replaced("/destination/labels/zone", "public")
-	not card_zone.allow with input as document
+	allowed(document) == false
 	not denied(document)
 }

@@ -2,6 +2,14 @@ package media.transcoder_callers_test
 
 import data.media.transcoder_callers
 
+allowed(document) := granted if {
+	granted := transcoder_callers.allow with input as document
+} else := false
+
+denials(document) := count(denied) if {
+	denied := transcoder_callers.deny with input as document
+}
+
 request := {
 	"function": {
 		"id": "media-ingest",
@@ -19,8 +27,8 @@ request := {
 }
 
 test_ingest_is_allowed if {
-	transcoder_callers.allow with input as request
-	count(transcoder_callers.deny) == 0 with input as request
+	allowed(request)
+	denials(request) == 0
 }
 
 test_caller_that_lacks_one_sign_denies if {
@@ -34,7 +42,7 @@ test_caller_that_lacks_one_sign_denies if {
 		{"op": "remove", "path": "/destination/labels/environment"},
 	] {
 		document := json.patch(request, [patch])
-		not transcoder_callers.allow with input as document
-		count(transcoder_callers.deny) == 1 with input as document
+		allowed(document) == false
+		denials(document) == 1
 	}
 }
