@@ -33,7 +33,7 @@ pub(super) fn tied_right(content: &[u8], at: usize, separators: &[u8]) -> bool {
 }
 
 /// End of the run of bytes from `at` that `belongs`, at most `most` of them.
-pub(super) fn run_end(content: &[u8], at: usize, most: usize, belongs: impl Fn(u8) -> bool) -> usize {
+pub(super) fn run_end(content: &[u8], at: usize, most: usize, mut belongs: impl FnMut(u8) -> bool) -> usize {
     let rest = content.get(at..).unwrap_or_default();
     at + rest.iter().take(most).take_while(|byte| belongs(**byte)).count()
 }

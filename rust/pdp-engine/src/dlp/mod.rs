@@ -30,6 +30,11 @@ mod secret;
 mod ssn;
 mod token;
 
+#[cfg(test)]
+mod laws;
+#[cfg(test)]
+mod samples;
+
 pub use detector::DetectorInfo;
 pub use mask::mask;
 

@@ -46,7 +46,9 @@ fn international(content: &[u8], at: usize) -> Option<(usize, usize, f64)> {
     let code = [leading.next()?, leading.next()?, leading.next()?];
     let count = digits(content, at, end).count();
     let fits = (8..=15).contains(&count) && (first != 1 || count == 11);
-    (fits && calling_code::is_assigned(code) && !joins_right(content, end)).then_some((start, end, 0.9))
+    let extended = with_extension(content, end);
+    let is_free = extended > end || !joins_right(content, end);
+    (fits && calling_code::is_assigned(code) && is_free).then_some((start, extended, 0.9))
 }
 
 /// End of groups of digits from `at`, tied by up to two of ` -./()`, with at most `most` digits.

@@ -50,11 +50,19 @@ pub(super) fn find(
 
 /// End of what a body may hold: text up to five dashes.
 fn body_end(content: &[u8], body: usize) -> usize {
+    // Stops at the dashes, so that many openings in a row are each looked at once.
     let is_body = |byte: u8| byte.is_ascii_graphic() || byte.is_ascii_whitespace();
-    let most = run_end(content, body, MAX_BODY, is_body);
-    let text = content.get(body..most).unwrap_or_default();
-    if let Some(length) = text.windows(DASHES.len()).position(|window| window == DASHES) {
-        return body + length;
+    let mut dashes = 0;
+    let stop = run_end(content, body, MAX_BODY, |byte| {
+        let go_on = is_body(byte) && dashes < DASHES.len();
+        dashes = if byte == b'-' { dashes + 1 } else { 0 };
+        go_on
+    });
+    if let Some(end) = stop.checked_sub(DASHES.len())
+        && end >= body
+        && starts_with(content, end, DASHES)
+    {
+        return end;
     }
     let is_dense = |byte: u8| is_base64(byte) || byte.is_ascii_whitespace() || byte == b'\\';
     run_end(content, body, MAX_BODY, is_dense)
