@@ -34,6 +34,12 @@ pub fn spend(state: State, rate: WindowRate, hits: u64, now_ns: u64) -> (State, 
 }
 
 impl State {
+    /// Start of the window it stands in, in nanoseconds since the epoch.
+    #[must_use]
+    pub fn start_ns(self) -> u64 {
+        self.start_ns
+    }
+
     /// Nanoseconds since the epoch from which the state says nothing any more.
     #[must_use]
     pub fn expires_ns(self, window_ns: u64) -> u64 {

@@ -6,6 +6,9 @@ pub mod fixed_window;
 pub mod gcra;
 pub mod sliding_window;
 
+#[cfg(test)]
+mod laws;
+
 use std::time::{Duration, SystemTime};
 
 pub use bounds::{LimitError, MAX_HITS, MAX_WINDOW, MIN_WINDOW};

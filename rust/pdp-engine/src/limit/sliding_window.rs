@@ -100,6 +100,12 @@ fn wait(state: &State, window: u128, limit: u128, hits: u128, elapsed: u128) -> 
 }
 
 impl State {
+    /// Start of the window it stands in, in nanoseconds since the epoch.
+    #[must_use]
+    pub fn start_ns(self) -> u64 {
+        self.start_ns
+    }
+
     /// Nanoseconds since the epoch from which the state says nothing any more.
     #[must_use]
     pub fn expires_ns(self, window_ns: u64) -> u64 {
