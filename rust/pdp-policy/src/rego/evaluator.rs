@@ -22,6 +22,8 @@ pub(super) const ENTRY_PACKAGE: &str = "pdp_entrypoint";
 struct RegoProgram {
     /// Prepared and never evaluated; workers clone it. Clones share modules, data and analysis.
     template: Engine,
+    /// The rules it answers with.
+    rules: Vec<String>,
     is_pure: bool,
 }
 
@@ -44,7 +46,8 @@ pub(super) fn program(
         vec![fault::Fault::parse(&error).into_diagnostic(file, DiagnosticCode::RegoEntrypoint)]
     })?;
     loaded.prepare(file)?;
-    Ok(Box::new(RegoProgram { template: loaded.engine, is_pure }))
+    let rules = rules.iter().map(|rule| (*rule).to_owned()).collect();
+    Ok(Box::new(RegoProgram { template: loaded.engine, rules, is_pure }))
 }
 
 /// One complete rule that is always defined: each asked rule as a list of no or one value. Measured against
@@ -63,6 +66,10 @@ impl Program for RegoProgram {
 
     fn is_pure(&self) -> bool {
         self.is_pure
+    }
+
+    fn defines(&self, rule: &str) -> bool {
+        self.rules.iter().any(|defined| defined == rule)
     }
 }
 
