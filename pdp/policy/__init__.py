@@ -1,1 +1,23 @@
 """What policy authors do: validate, test, compare with other engines."""
+
+from pdp.policy._cases import Case, mismatches, read_cases
+from pdp.policy._suite import Coverage, Outcome, TestReport, TestResult, run_tests
+from pdp.policy._validate import Validation, validate
+from pdp.policy.cross_check import Difference, Report, Skip, cross_check
+
+__all__ = [
+    "Case",
+    "Coverage",
+    "Difference",
+    "Outcome",
+    "Report",
+    "Skip",
+    "TestReport",
+    "TestResult",
+    "Validation",
+    "cross_check",
+    "mismatches",
+    "read_cases",
+    "run_tests",
+    "validate",
+]

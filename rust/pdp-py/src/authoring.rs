@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use pdp_engine::{LoadOptions, PolicySet, Question, schema};
 use pdp_policy::rego::{self, QueryFault, QueryOptions};
 use pdp_policy::schema::{Field, Schema, Shape};
-use pdp_policy::{Budget, Diagnostic, EvalError, Input, Source, Span, TestOutcome, Value, cel};
+use pdp_policy::{Budget, Diagnostic, EvalError, Input, Source, Span, TestOutcome, TestResult, Value, cel};
 use pyo3::prelude::*;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
@@ -31,6 +31,13 @@ struct RegoTests {
     #[serde(default)]
     data: Json,
     kind: Kind,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CelTests {
+    policy: Module,
+    tests: Module,
 }
 
 #[derive(Deserialize)]
@@ -112,6 +119,20 @@ pub(crate) fn rego_tests(py: Python<'_>, document: &str) -> PyResult<String> {
         let guaranteed: Vec<&str> = guaranteed.iter().map(String::as_str).collect();
         match rego::run_tests(&modules, &object(&tests.data), &guaranteed) {
             Ok(report) => report_json(&report),
+            Err(faults) => refused(&faults),
+        }
+    })
+    .map(|answer| answer.to_string())
+}
+
+/// Runs the tests of a CEL policy.
+#[pyfunction]
+pub(crate) fn cel_tests(py: Python<'_>, document: &str) -> PyResult<String> {
+    let tests: CelTests = parse(document)?;
+    released(py, move || {
+        let (policy, tests) = (Source::from(tests.policy), Source::from(tests.tests));
+        match cel::run_tests(&policy, &tests, &schema::REQUEST, &budget(SystemTime::now())) {
+            Ok(results) => json!({ "results": results_json(&results) }),
             Err(faults) => refused(&faults),
         }
     })
@@ -212,26 +233,25 @@ fn failed(fault: &EvalError) -> Json {
     json!({ "error": fault.to_string() })
 }
 
-fn report_json(report: &rego::TestReport) -> Json {
-    let results: Vec<Json> = report
-        .results
-        .iter()
-        .map(|result| {
-            let (outcome, message) = match &result.outcome {
-                TestOutcome::Pass => ("pass", ""),
-                TestOutcome::Fail { message } => ("fail", message.as_str()),
-                TestOutcome::Error { message } => ("error", message.as_str()),
-            };
-            json!({
-                "suite": result.package, "name": result.name, "file": result.file, "row": result.row,
-                "outcome": outcome, "message": message, "seconds": result.duration.as_secs_f64(),
-            })
+fn results_json(results: &[TestResult]) -> Vec<Json> {
+    let row = |result: &TestResult| {
+        let (outcome, message) = match &result.outcome {
+            TestOutcome::Pass => ("pass", ""),
+            TestOutcome::Fail { message } => ("fail", message.as_str()),
+            TestOutcome::Error { message } => ("error", message.as_str()),
+        };
+        json!({
+            "suite": result.package, "name": result.name, "file": result.file, "row": result.row,
+            "outcome": outcome, "message": message, "seconds": result.duration.as_secs_f64(),
         })
-        .collect();
-    let coverage: Vec<Json> = report
-        .coverage
-        .iter()
-        .map(|file| json!({ "file": file.file, "covered": file.covered, "not_covered": file.not_covered }))
-        .collect();
-    json!({ "results": results, "coverage": coverage })
+    };
+    results.iter().map(row).collect()
+}
+
+fn report_json(report: &rego::TestReport) -> Json {
+    let row = |file: &rego::FileCoverage| {
+        json!({ "file": file.file, "covered": file.covered, "not_covered": file.not_covered })
+    };
+    let coverage: Vec<Json> = report.coverage.iter().map(row).collect();
+    json!({ "results": results_json(&report.results), "coverage": coverage })
 }

@@ -7,6 +7,7 @@ mod authoring;
 mod engine;
 mod errors;
 mod events;
+mod expression;
 mod guard;
 mod load;
 mod server;
@@ -26,11 +27,13 @@ fn version() -> &'static str {
 #[pymodule]
 mod _core {
     #[pymodule_export]
-    use super::authoring::{cel_evaluate, rego_query, rego_tests, validate};
+    use super::authoring::{cel_evaluate, cel_tests, rego_query, rego_tests, validate};
     #[pymodule_export]
     use super::engine::Engine;
     #[pymodule_export]
     use super::events::{collect_events, take_events};
+    #[pymodule_export]
+    use super::expression::cel_expression;
     #[pymodule_export]
     use super::load::run_load;
     #[pymodule_export]
