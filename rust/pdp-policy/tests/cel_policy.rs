@@ -91,9 +91,17 @@ fn unread_variable_is_not_evaluated() {
 
 #[test]
 fn condition_that_is_no_boolean_is_an_error() {
-    let policy = "name: n\nrule: {match: [{condition: action, output: 'true'}]}\n";
+    let policy = "name: n\nrule: {match: [{condition: subject.attributes.ward, output: 'true'}]}\n";
     let error = policy_on(policy, &document()).unwrap_err().to_string();
     assert_eq!(error, "p.yaml:2: condition: must be a boolean, is of type `string`");
+    let policy = "name: n\nrule: {match: [{condition: action, output: 'true', explanation: '1'}]}\n";
+    assert_eq!(
+        faults(policy),
+        [
+            "p.yaml:2:28: document: must be a bool, is a string",
+            "p.yaml:2:65: document: must be a string, is an int"
+        ]
+    );
 }
 
 #[test]
@@ -162,4 +170,37 @@ fn documents_that_are_no_policy_are_refused() {
     {
         assert!(!faults(text).is_empty(), "{text}");
     }
+}
+
+#[test]
+fn operations_that_fail_on_every_request_are_refused() {
+    let cases = [
+        ("subject.id == 1", "a string never equals an int"),
+        ("subject.roles == 'nurse'", "a list never equals a string"),
+        ("subject.id == null", "a string never equals a null, test with `has(..)`"),
+        ("1 in subject.roles", "an int is never in a list of string"),
+        ("'a' in subject.id", "`in` needs a list or a map, not a string"),
+        ("subject.roles.contains('x')", "`contains` needs a string, not a list"),
+        ("behaviour.score > 'x'", "a double and a string have no order"),
+        ("behaviour.score * 2 > 1.0", "`*` does not take a double and an int"),
+        ("subject.id && true", "`&&` needs a bool, not a string"),
+        ("!subject.id", "`!` needs a bool, not a string"),
+        ("transport.encrypted ? subject.id == action : subject.roles > 1", "a list and an int have no order"),
+        ("subject.roles.exists(r, r == 1)", "a string never equals an int"),
+        ("now > 1", "a timestamp and an int have no order"),
+        ("subject.id.exists(x, true)", "a string cannot be looped over"),
+    ];
+    for (condition, message) in cases {
+        let policy = format!("name: n\nrule: {{match: [{{condition: \"{condition}\", output: 'true'}}]}}\n");
+        let faults = faults(&policy);
+        assert!(faults.len() == 1 && faults[0].ends_with(message), "{condition}: {faults:?}");
+        assert!(faults[0].starts_with("p.yaml:2:"), "{faults:?}");
+    }
+}
+
+#[test]
+fn types_of_variables_are_known_where_they_are_used() {
+    let policy = "name: n\nrule:\n  variables:\n    - {name: x, expression: size(subject.roles)}\n  match:\n    \
+                  - {condition: variables.x, output: 'true'}\n";
+    assert_eq!(faults(policy), ["p.yaml:6:19: document: must be a bool, is an int"]);
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use cel::common::ast::{CallExpr, Expr, LiteralValue, operators};
+use cel::common::ast::{CallExpr, ComprehensionExpr, Expr, ListExpr, LiteralValue, operators};
 use cel::common::value::Val;
 use cel::parser::Expression;
 
@@ -58,8 +58,18 @@ impl Lowering<'_> {
         }
         match (name.as_str(), args.first().and_then(text_of)) {
             ("matches", _) => self.matches(args),
-            ("ip", Some(text)) => self.network(&text, Ip::parse(&text), "an IP address"),
-            ("cidr", Some(text)) => self.network(&text, Cidr::parse(&text), "a network in CIDR notation"),
+            ("math.greatest", _) => self.extreme("math.@max", args),
+            ("math.least", _) => self.extreme("math.@min", args),
+            ("cel.bind", _) => self.bind(args),
+            ("ip", Some(text)) => self.parsed(&text, Ip::parse(&text), "an IP address"),
+            ("timestamp", Some(text)) => {
+                self.parsed(&text, function::timestamp_of(&text), "an RFC 3339 time")
+            }
+            ("timestamp", None) => {
+                let args = self.arguments(args);
+                call(function::TIMESTAMP, args)
+            }
+            ("cidr", Some(text)) => self.parsed(&text, Cidr::parse(&text), "a network in CIDR notation"),
             _ => {
                 let args = self.arguments(args);
                 call(&name, args)
@@ -72,7 +82,14 @@ impl Lowering<'_> {
             return null();
         }
         let metered = match name {
+            "format" => {
+                if !self.is_bounded_format(&target) {
+                    return null();
+                }
+                None
+            }
             "replace" => Some(function::REPLACE),
+            "getMilliseconds" if args.is_empty() => Some(function::MILLISECONDS),
             "join" => Some(function::JOIN),
             "split" => Some(function::SPLIT),
             "matches" => {
@@ -102,6 +119,8 @@ impl Lowering<'_> {
                     true => format!(", write `value.{name}(..)`"),
                     false => format!(", write `{name}(value)`"),
                 }
+            } else if let Some((_, takes)) = function::MACROS.iter().find(|(known, _)| *known == name) {
+                format!(" with {arguments} arguments, the macro takes {takes}")
             } else {
                 let near = nearest(table.iter().map(|(known, _)| *known), name);
                 near.map(|name| format!(", did you mean `{name}`")).unwrap_or_default()
@@ -120,6 +139,57 @@ impl Lowering<'_> {
         let message = format!("`{name}` takes {takes} arguments, not {arguments}");
         self.fault(at, DiagnosticCode::CelFunctionMissing, message);
         false
+    }
+
+    /// The engine's extreme of one number, of two, or of a list of more.
+    fn extreme(&mut self, function: &str, args: Vec<Expression>) -> Expression {
+        if args.len() > 2 {
+            let list = self.expression(node(Expr::List(ListExpr::new(args))));
+            return call(function, vec![list]);
+        }
+        let args = self.arguments(args);
+        call(function, args)
+    }
+
+    /// `cel.bind(name, value, body)`, as a loop of no passes whose result is the body.
+    fn bind(&mut self, args: Vec<Expression>) -> Expression {
+        let mut args = args.into_iter();
+        let (Some(name), Some(value), Some(body)) = (args.next(), args.next(), args.next()) else {
+            return null();
+        };
+        let Expr::Ident(name) = name.expr else {
+            let at = locate(self.text, "bind", true);
+            return self.fault(
+                at,
+                DiagnosticCode::CelSyntax,
+                "the first argument of `cel.bind` must be a name",
+            );
+        };
+        let accu_init = self.copied(value);
+        let result = self.within(&name, |lowering| lowering.copied(body));
+        node(Expr::Comprehension(Box::new(ComprehensionExpr {
+            iter_range: node(Expr::List(ListExpr::default())),
+            iter_var: "#unused".to_owned(),
+            iter_var2: None,
+            loop_step: ident(name.clone()),
+            accu_var: name,
+            accu_init,
+            loop_cond: boolean(false),
+            result,
+        })))
+    }
+
+    /// Whether a format is a literal whose precisions are small: the length of the text it
+    /// makes is then bounded by that of its arguments.
+    fn is_bounded_format(&mut self, format: &Expression) -> bool {
+        let bounded = text_of(format).is_some_and(|format| {
+            format.split("%.").skip(1).all(|rest| rest.chars().take_while(char::is_ascii_digit).count() <= 2)
+        });
+        if !bounded {
+            let at = locate(self.text, "format", true);
+            self.unsupported(at, "`format` needs a literal whose precisions are below 100");
+        }
+        bounded
     }
 
     /// A pattern is compiled once, here: one that came from a request could be made to be costly.
@@ -143,7 +213,7 @@ impl Lowering<'_> {
         }
     }
 
-    fn network<T: Val + 'static>(&mut self, text: &str, parsed: Option<T>, what: &str) -> Expression {
+    fn parsed<T: Val + 'static>(&mut self, text: &str, parsed: Option<T>, what: &str) -> Expression {
         match parsed {
             Some(value) => self.constant(Box::new(value)),
             None => {

@@ -2,6 +2,7 @@
 
 use super::lower::{Pool, Variable};
 use super::plan::{Entry, Match, Outcome, Placed, Plan, Rule};
+use super::types::Kind;
 use super::unit;
 use super::yaml::{self, Content, Node, document};
 use crate::diagnostic::{Diagnostic, DiagnosticCode};
@@ -184,8 +185,10 @@ impl<'a> Builder<'a> {
         }
         let unit = self.expression(expression, &format!("variable {name}"));
         // A faulty variable is declared all the same, so that its uses are no faults too.
-        let depth = unit.and_then(|unit| self.units.get(unit)).map_or(0, |placed| placed.unit.depth);
-        self.visible.push(Variable { name, index: self.variables.len(), depth });
+        let found = unit.and_then(|unit| self.units.get(unit));
+        let (depth, kind) =
+            found.map_or((0, Kind::Unknown), |placed| (placed.unit.depth, placed.unit.kind.clone()));
+        self.visible.push(Variable { name, index: self.variables.len(), depth, kind });
         self.variables.push(unit.unwrap_or(usize::MAX));
     }
 
@@ -243,6 +246,15 @@ impl<'a> Builder<'a> {
         }
         match unit(text, self.schema, &self.visible, &mut self.pool) {
             Ok(unit) => {
+                let wanted = match role {
+                    "condition" => Kind::Bool,
+                    "explanation" => Kind::Text,
+                    _ => Kind::Unknown,
+                };
+                if wanted != Kind::Unknown && !unit.kind.may_be(&wanted) {
+                    let message = format!("must be a {}, is {}", wanted.name(), unit.kind.with_article());
+                    self.fault(node, message);
+                }
                 self.units.push(Placed { unit, span: node.span, role: role.to_owned() });
                 Some(self.units.len() - 1)
             }

@@ -5,7 +5,8 @@ use std::any::Any;
 use std::sync::{Arc, LazyLock};
 
 use cel::common::types::{
-    CelBool, CelInt, CelList, CelMap, CelString, DYN_TYPE, LIST_TYPE, STRING_TYPE, Type,
+    CelBool, CelDuration, CelInt, CelList, CelMap, CelString, CelTimestamp, DYN_TYPE, LIST_TYPE, STRING_TYPE,
+    Type,
 };
 use cel::common::value::{CowVal, StaticVal, Val};
 use cel::{DeclarationError, Env, ExecutionError, extensions};
@@ -21,6 +22,7 @@ pub(super) const GLOBAL: &[(&str, &[usize])] = &[
     ("base64.encode", &[1]),
     ("bool", &[1]),
     ("bytes", &[1]),
+    ("cel.bind", &[3]),
     ("cidr", &[1]),
     ("double", &[1]),
     ("duration", &[1]),
@@ -32,16 +34,29 @@ pub(super) const GLOBAL: &[(&str, &[usize])] = &[
     ("isIP", &[1]),
     ("matches", &[2]),
     ("math.abs", &[1]),
+    ("math.bitAnd", &[2]),
+    ("math.bitNot", &[1]),
+    ("math.bitOr", &[2]),
+    ("math.bitShiftLeft", &[2]),
+    ("math.bitShiftRight", &[2]),
+    ("math.bitXor", &[2]),
     ("math.ceil", &[1]),
     ("math.floor", &[1]),
+    ("math.greatest", &[1, 2, 3, 4, 5, 6, 7, 8]),
+    ("math.isFinite", &[1]),
+    ("math.isInf", &[1]),
+    ("math.isNaN", &[1]),
+    ("math.least", &[1, 2, 3, 4, 5, 6, 7, 8]),
     ("math.round", &[1]),
     ("math.sign", &[1]),
+    ("math.sqrt", &[1]),
     ("math.trunc", &[1]),
     ("sets.contains", &[2]),
     ("sets.equivalent", &[2]),
     ("sets.intersects", &[2]),
     ("size", &[1]),
     ("string", &[1]),
+    ("strings.quote", &[1]),
     ("timestamp", &[1]),
     ("type", &[1]),
     ("uint", &[1]),
@@ -55,6 +70,7 @@ pub(super) const MEMBER: &[(&str, &[usize])] = &[
     ("containsIP", &[1]),
     ("endsWith", &[1]),
     ("family", &[0]),
+    ("format", &[1]),
     ("getDate", &[0, 1]),
     ("getDayOfMonth", &[0, 1]),
     ("getDayOfWeek", &[0, 1]),
@@ -79,12 +95,25 @@ pub(super) const MEMBER: &[(&str, &[usize])] = &[
     ("matches", &[1]),
     ("prefixLength", &[0]),
     ("replace", &[2, 3]),
+    ("reverse", &[0]),
     ("size", &[0]),
     ("split", &[1, 2]),
     ("startsWith", &[1]),
     ("substring", &[1, 2]),
     ("trim", &[0]),
     ("upperAscii", &[0]),
+];
+
+/// Macros, with the numbers of arguments they take; expanded while parsing, so that a call
+/// that is still there has a wrong number.
+pub(super) const MACROS: &[(&str, &str)] = &[
+    ("all", "2"),
+    ("exists", "2"),
+    ("exists_one", "2"),
+    ("existsOne", "2"),
+    ("filter", "2"),
+    ("has", "1"),
+    ("map", "2 or 3"),
 ];
 
 /// Names that denote types.
@@ -115,6 +144,10 @@ pub(super) const JOIN: &str = "@join";
 pub(super) const SPLIT: &str = "@split";
 /// Passes its argument on after paying for a copy of it.
 pub(super) const WEIGH: &str = "@weigh";
+/// `timestamp`, which the engine also reads from texts that are not RFC 3339.
+pub(super) const TIMESTAMP: &str = "@timestamp";
+/// `getMilliseconds`, which the engine answers for durations with all of their milliseconds.
+pub(super) const MILLISECONDS: &str = "@milliseconds";
 /// `matches` with a pattern made ready when the policy was loaded.
 pub(super) const MATCHES: &str = "@matches";
 
@@ -156,6 +189,11 @@ fn metered(env: &mut Env) -> Result<(), DeclarationError> {
         name = REPLACE)?;
     cel::add_overload!(env, fn replace_some: (CelString, CelString, CelString, CelInt) -> Result<CelString>,
         name = REPLACE)?;
+    cel::add_overload!(env, fn parse_timestamp: (CelString) -> Result<CelTimestamp>, name = TIMESTAMP)?;
+    cel::add_overload!(env, fn same_timestamp: (CelTimestamp) -> CelTimestamp, name = TIMESTAMP)?;
+    cel::add_overload!(env, fn epoch_timestamp: (CelInt) -> Result<CelTimestamp>, name = TIMESTAMP)?;
+    cel::add_overload!(env, fn timestamp_millis: (CelTimestamp) -> CelInt, name = MILLISECONDS)?;
+    cel::add_overload!(env, fn duration_millis: (CelDuration) -> CelInt, name = MILLISECONDS)?;
     cel::add_overload!(env, fn split: (CelString, CelString) -> Result<CelList>, name = SPLIT)?;
     cel::add_overload!(env, fn split_some: (CelString, CelString, CelInt) -> Result<CelList>, name = SPLIT)?;
     cel::add_overload!(env, fn matches: (CelString, Pattern) -> CelBool, name = MATCHES)
@@ -323,6 +361,42 @@ fn characters(text: &str, most: usize) -> Vec<&str> {
         rest = tail;
     }
     parts
+}
+
+/// Years 1 to 9999, as the specification has it.
+fn ranged(time: chrono::DateTime<chrono::FixedOffset>) -> Option<CelTimestamp> {
+    let year = chrono::Datelike::year(&time.naive_utc());
+    (1..=9999).contains(&year).then(|| CelTimestamp::from(time))
+}
+
+/// Reads RFC 3339, with `T` between date and time and without leap seconds.
+pub(super) fn timestamp_of(text: &str) -> Option<CelTimestamp> {
+    let separated = matches!(text.as_bytes().get(10), Some(b'T' | b't'));
+    let leap = text.get(17..19) == Some("60");
+    let time = chrono::DateTime::parse_from_rfc3339(text).ok().filter(|_| separated && !leap)?;
+    ranged(time)
+}
+
+fn parse_timestamp(text: &CelString<'_>) -> Result<CelTimestamp, ExecutionError> {
+    timestamp_of(text.inner()).ok_or_else(|| fault("timestamp", "not an RFC 3339 time".to_owned()))
+}
+
+fn same_timestamp(time: &CelTimestamp) -> CelTimestamp {
+    time.clone()
+}
+
+fn epoch_timestamp(seconds: &CelInt) -> Result<CelTimestamp, ExecutionError> {
+    chrono::DateTime::from_timestamp(*seconds.inner(), 0)
+        .and_then(|time| ranged(time.fixed_offset()))
+        .ok_or_else(|| fault("timestamp", "out of range".to_owned()))
+}
+
+fn timestamp_millis(time: &CelTimestamp) -> CelInt {
+    CelInt::from(i64::from(time.inner().timestamp_subsec_millis()))
+}
+
+fn duration_millis(duration: &CelDuration) -> CelInt {
+    CelInt::from(i64::from(duration.inner().subsec_nanos() / 1_000_000))
 }
 
 fn matches(text: &CelString<'_>, pattern: &Pattern) -> CelBool {

@@ -13,6 +13,7 @@ use cel::parser::Expression;
 
 use super::function;
 use super::parse::{Fault, locate};
+use super::types::{self, Kind};
 use crate::diagnostic::DiagnosticCode;
 use crate::schema::{Schema, Shape, UnknownName, nearest};
 
@@ -31,6 +32,8 @@ pub(super) struct Unit {
     pub(super) steps: u64,
     /// Deepest nesting, with that of the variables used.
     pub(super) depth: usize,
+    /// Type of its value, as far as it is known.
+    pub(super) kind: Kind,
 }
 
 /// A path into the document.
@@ -41,6 +44,8 @@ pub(super) struct Path {
     pub(super) test: bool,
     /// Whether an absent top-level name reads as an empty map.
     pub(super) empty_when_absent: bool,
+    /// Whether a whole number there reads as a double.
+    pub(super) is_double: bool,
 }
 
 /// What the expressions of one program share.
@@ -59,6 +64,8 @@ pub(super) struct Variable {
     pub(super) index: usize,
     /// Depth of its expression.
     pub(super) depth: usize,
+    /// Type of its expression.
+    pub(super) kind: Kind,
 }
 
 /// Checks and rewrites `tree`, parsed from `text`.
@@ -81,13 +88,22 @@ pub(super) fn lower_bound(
     bound: Vec<String>,
     pool: &mut Pool,
 ) -> Result<Unit, Vec<Fault>> {
+    let kind_of = |name: &str| {
+        let known = variables.iter().rev().find(|variable| variable.name == name);
+        known.map_or(Kind::Unknown, |variable| variable.kind.clone())
+    };
+    let (kind, faults) = if bound.is_empty() {
+        types::infer(text, &tree, schema, &kind_of)
+    } else {
+        (Kind::Unknown, Vec::new())
+    };
     let mut lowering = Lowering {
         text,
         schema,
         variables,
         pool,
         bound,
-        faults: Vec::new(),
+        faults,
         steps: 0,
         level: 0,
         depth: 0,
@@ -96,7 +112,7 @@ pub(super) fn lower_bound(
     };
     let tree = lowering.expression(tree);
     if lowering.faults.is_empty() {
-        Ok(Unit { tree, steps: lowering.steps, depth: lowering.depth })
+        Ok(Unit { tree, steps: lowering.steps, depth: lowering.depth, kind })
     } else {
         Err(lowering.faults)
     }
@@ -221,12 +237,14 @@ impl Lowering<'_> {
     }
 
     fn path(&mut self, steps: Vec<Arc<str>>, test: bool) -> Expression {
-        if let Err(unknown) = self.schema.shape(&steps) {
-            return self.unknown(&unknown);
-        }
+        let shape = match self.schema.shape(&steps) {
+            Ok(shape) => shape,
+            Err(unknown) => return self.unknown(&unknown),
+        };
         let top = self.schema.shape(steps.get(..1).unwrap_or_default());
         let empty_when_absent = matches!(top, Ok(Shape::Message(_) | Shape::Map(_)));
-        let path = Path { steps, test, empty_when_absent };
+        let is_double = matches!(shape, Shape::Float);
+        let path = Path { steps, test, empty_when_absent, is_double };
         let at = self.pool.paths.iter().position(|known| *known == path).unwrap_or_else(|| {
             self.pool.paths.push(path);
             self.pool.paths.len() - 1

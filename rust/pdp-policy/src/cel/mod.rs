@@ -45,6 +45,7 @@
 mod call;
 mod convert;
 mod document;
+mod expression;
 mod function;
 mod lower;
 mod meter;
@@ -52,6 +53,8 @@ mod net;
 mod parse;
 mod pattern;
 mod plan;
+mod test_file;
+mod types;
 mod yaml;
 
 use std::sync::Arc;
@@ -59,10 +62,12 @@ use std::sync::Arc;
 use crate::diagnostic::{Diagnostic, DiagnosticCode, Span};
 use crate::program::{Program, Source};
 use crate::schema::Schema;
+pub use expression::{Evaluation, evaluate_expression};
 use lower::{Pool, Variable};
 use parse::Fault;
 pub use parse::MAX_EXPRESSION_BYTES;
 use plan::{CelProgram, Entry, Placed, Plan};
+pub use test_file::run_tests;
 
 /// Compiles a policy in the CEL policy YAML format.
 ///

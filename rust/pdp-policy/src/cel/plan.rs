@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
-use cel::common::types::{CelBool, CelMap, CelTimestamp, CelType};
+use cel::common::types::{CelBool, CelDouble, CelMap, CelTimestamp, CelType};
 use cel::common::value::{CowVal, Val};
 use cel::context::VariableResolver;
 use cel::{Context, Env, ExecutionError};
@@ -119,10 +119,23 @@ impl CelEvaluator {
     }
 }
 
+/// Runs `action` with a frame over an empty document; `None` where there is no environment.
+pub(super) fn with_frame<R>(
+    plan: &Plan,
+    time: SystemTime,
+    action: impl FnOnce(&Frame<'_>, &mut Context<'_, '_>) -> R,
+) -> Option<R> {
+    let environment = function::ENVIRONMENT.as_ref().ok()?;
+    let document = Map::default();
+    let frame = Frame::new(plan, environment, &document, time);
+    let mut context = frame.context();
+    Some(action(&frame, &mut context))
+}
+
 type Slot<'a> = OnceLock<Option<Box<dyn Val + 'a>>>;
 
 /// One evaluation: the slots fill as they are read.
-struct Frame<'a> {
+pub(super) struct Frame<'a> {
     plan: &'a Plan,
     environment: &'a Arc<Env>,
     document: &'a Map,
@@ -215,7 +228,7 @@ impl<'a> Frame<'a> {
     }
 
     /// What failed, without values of the request: reasons are shown and logged.
-    fn describe(&self, error: &ExecutionError) -> String {
+    pub(super) fn describe(&self, error: &ExecutionError) -> String {
         match error {
             ExecutionError::UndeclaredReference(name) => self.describe_slot(name),
             ExecutionError::NoSuchKey(_) => "no such key".to_owned(),
@@ -271,7 +284,12 @@ impl<'a> Frame<'a> {
                 None => return None,
             }
         }
-        if path.test { Some(Box::new(CelBool::from(true))) } else { to_engine(value) }
+        match value {
+            _ if path.test => Some(Box::new(CelBool::from(true))),
+            #[allow(clippy::cast_precision_loss)]
+            Value::Int(number) if path.is_double => Some(Box::new(CelDouble::from(*number as f64))),
+            value => to_engine(value),
+        }
     }
 
     fn variable(&self, at: usize) -> Option<&dyn Val> {
