@@ -20,7 +20,9 @@ _EFFECT = [2, 1]
 
 def bench(
     *,
-    seconds: Annotated[float, typer.Option("--seconds", min=0.1, max=600, help="Measured time of each load.")] = 3.0,
+    seconds: Annotated[
+        float, typer.Option("--seconds", min=0.1, max=600, help="Measured time of each load.")
+    ] = 3.0,
     connections: Annotated[int, typer.Option("--connections", min=1, max=256)] = 4,
     in_flight: Annotated[int, typer.Option("--in-flight", min=1, max=256, help="On each connection.")] = 8,
     rate: Annotated[

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from pdp._proto import decision_pb2 as pb
 from pdp.errors import AccessDenied, ErrorReason, from_reason
 from pdp.model._enums import QUESTIONS, REASON_CODES, TIERS, Effect, Question, ReasonCode, Tier
+from pdp.model._struct import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -335,7 +336,7 @@ def _verdict(message: pb.Verdict) -> Verdict:
 
 
 def _obligation(message: pb.Obligation) -> Obligation:
-    return Obligation(message.type, message.policy_id, _plain(message.parameters))
+    return Obligation(message.type, message.policy_id, plain(message.parameters))
 
 
 def _limit(message: pb.LimitStatus) -> LimitStatus:
@@ -374,21 +375,6 @@ def _shadow(message: pb.ShadowResult) -> ShadowResult:
 
 def _span(message: Duration) -> timedelta:
     return timedelta(seconds=message.seconds, microseconds=message.nanos // 1_000)
-
-
-def _plain(value: Any) -> Any:
-    """A protobuf struct, value or list as plain Python values; whole numbers as int."""
-    if hasattr(value, "fields"):
-        return {key: _plain(one) for key, one in value.fields.items()}
-    kind = value.WhichOneof("kind")
-    if kind == "struct_value":
-        return _plain(value.struct_value)
-    if kind == "list_value":
-        return [_plain(one) for one in value.list_value.values]
-    if kind == "number_value":
-        number = value.number_value
-        return int(number) if number.is_integer() else number
-    return None if kind in {None, "null_value"} else getattr(value, kind)
 
 
 def _line(reasons: tuple[Reason, ...]) -> str:

@@ -68,6 +68,7 @@ class ReasonCode(StrEnum):
     NOT_EVALUATED = "NOT_EVALUATED"
     REQUIRED_POLICY_NOT_APPLIED = "REQUIRED_POLICY_NOT_APPLIED"
     LIMIT_KEY_MISSING = "LIMIT_KEY_MISSING"
+    LIMIT_NOT_COUNTED = "LIMIT_NOT_COUNTED"
 
 
 # Texts to numbers, for requests. Plain texts equal to a member find it too.
@@ -78,6 +79,9 @@ DESTINATION_KIND_NUMBERS: dict[str, Any] = {
 
 # Numbers to texts, for answers.
 QUESTIONS: dict[int, Question] = {number: Question(text) for text, number in QUESTION_NUMBERS.items()}
+DESTINATION_KINDS: dict[int, DestinationKind] = {
+    number: DestinationKind(text) for text, number in DESTINATION_KIND_NUMBERS.items()
+}
 REASON_CODES: dict[int, ReasonCode] = {
     number: ReasonCode[name.removeprefix("REASON_CODE_")]
     for name, number in pb.ReasonCode.items()

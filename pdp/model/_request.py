@@ -8,16 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from datetime import UTC, datetime
+from typing import Any, Final, Self
+
+from google.protobuf.struct_pb2 import Struct
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from pdp._proto import decision_pb2 as pb
 from pdp.errors import ErrorReason, InvalidRequestError
-from pdp.model._enums import DESTINATION_KIND_NUMBERS, QUESTION_NUMBERS, DestinationKind, Question
-
-if TYPE_CHECKING:
-    from google.protobuf.struct_pb2 import Struct
-    from google.protobuf.timestamp_pb2 import Timestamp
+from pdp.model._enums import (
+    DESTINATION_KIND_NUMBERS,
+    DESTINATION_KINDS,
+    QUESTION_NUMBERS,
+    QUESTIONS,
+    DestinationKind,
+    Question,
+)
+from pdp.model._struct import plain
 
 
 def _fill_struct(message: Struct, values: Mapping[str, Any]) -> None:
@@ -336,19 +343,19 @@ class Behaviour:
             _fill_time(message.observed_at, self.observed_at)
 
 
-_PARTS: Final = (
-    "subject",
-    "resource",
-    "function",
-    "destination",
-    "transport",
-    "http",
-    "payload",
-    "limit",
-    "device",
-    "location",
-    "behaviour",
-)
+_PARTS: Final[dict[str, type[Any]]] = {
+    "subject": Subject,
+    "resource": Resource,
+    "function": Function,
+    "destination": Destination,
+    "transport": Transport,
+    "http": HttpRequest,
+    "payload": Payload,
+    "limit": LimitSpend,
+    "device": Device,
+    "location": Location,
+    "behaviour": Behaviour,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -400,6 +407,35 @@ class CheckRequest:
         """Whether sending this twice does what sending it once does."""
         return bool(self.request_id) or Question.RATE_LIMIT not in self.questions
 
+    @classmethod
+    def from_proto(cls, message: pb.CheckRequest) -> Self:
+        """The request that a message of the contract holds.
+
+        Raises:
+            InvalidRequestError: When an enum's value is not known.
+        """
+        parts: dict[str, Any] = {
+            name: _part(kind, getattr(message, name))
+            for name, kind in _PARTS.items()
+            if message.HasField(name)
+        }
+        try:
+            questions = tuple([QUESTIONS[one] for one in message.questions])
+        except KeyError as fault:
+            raise InvalidRequestError(
+                ErrorReason.ENUM_UNKNOWN, "questions", f"`{fault.args[0]}` is not known"
+            ) from fault
+        return cls(
+            questions=questions,
+            request_id=message.request_id,
+            tenant=message.tenant,
+            action=message.action,
+            context=plain(message.context) if message.HasField("context") else None,
+            policy_revision=message.policy_revision,
+            required_policy_ids=tuple(message.required_policy_ids),
+            **parts,
+        )
+
     def to_proto(self) -> pb.CheckRequest:
         """The request as the contract's message.
 
@@ -436,6 +472,28 @@ class CheckRequest:
         except RecursionError as fault:
             raise InvalidRequestError(ErrorReason.TOO_DEEP, field, "nested too deeply") from fault
         return message
+
+
+def _part(kind: type[Any], message: Any) -> Any:
+    """A part of a request from its message: fields have the same names on both sides."""
+    values: dict[str, Any] = {}
+    for field, value in message.ListFields():
+        match value:
+            case Timestamp():
+                values[field.name] = value.ToDatetime(UTC)
+            case Struct():
+                values[field.name] = plain(value)
+            case _ if field.name == "kind":
+                values[field.name] = DESTINATION_KINDS[value]
+            case _ if field.message_type is not None:
+                values[field.name] = dict(value)
+            case _ if field.is_repeated:
+                values[field.name] = tuple(value)
+            case _:
+                values[field.name] = value
+    if "id" in kind.__dataclass_fields__:
+        values.setdefault("id", "")
+    return kind(**values)
 
 
 def _sentence(fault: Exception) -> str:

@@ -114,10 +114,11 @@ def mismatches(case: Case, decision: Decision) -> tuple[str, ...]:
     for name in _LISTS:
         if name in expect:
             _compare(name, expect[name], actual.get(name, []), found)
+    hidden = expect.get("masked_hides") or ()
     masked = actual.get("masked_payload")
-    for text in expect.get("masked_hides") or ():
-        if masked is None or text in masked:
-            found.append(f"masked_payload: shows `{text}`" if masked else "masked_payload: there is none")
+    if hidden and masked is None:
+        found.append("masked_payload: there is none")
+    found.extend(f"masked_payload: shows `{text}`" for text in hidden if text in (masked or ""))
     return tuple(found)
 
 

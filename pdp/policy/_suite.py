@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pdp import _core
 from pdp.engine import Engine
@@ -16,6 +14,10 @@ from pdp.errors import Diagnostic, PolicySetError, RequestError
 from pdp.policy._cases import mismatches, read_cases
 from pdp.policy._manifest import PolicyEntry, read_data, read_entries
 from pdp.policy._validate import validate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
 
 class Outcome(StrEnum):
