@@ -40,6 +40,11 @@ impl Shard {
         self.table.insert_unique(hash, entry, |entry| entry.hash);
     }
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.table.len()
+    }
+
     /// Drops expired counters among the next `slots` slots and returns how many.
     pub(super) fn sweep(&mut self, now_ns: u64, slots: usize) -> usize {
         let buckets = self.table.num_buckets();
