@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 from typing import TYPE_CHECKING, Any
+
+from pdp.errors import PdpError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -17,7 +20,11 @@ Question = tuple[str, dict[str, Any]]
 
 
 def answers(questions: Sequence[Question]) -> Iterator[dict[str, Any]]:
-    """The core's answer to each `(engine, document)`, in order; `{"crash": reason}` where it died."""
+    """The core's answer to each `(engine, document)`, in order; `{"crash": reason}` where it died.
+
+    Raises:
+        PdpError: When the core could not be asked at all.
+    """
     context = multiprocessing.get_context("spawn")
     done = 0
     while done < len(questions):
@@ -32,7 +39,10 @@ def answers(questions: Sequence[Question]) -> Iterator[dict[str, Any]]:
                     yield {"crash": f"no answer in {_SECONDS:.0f} s"}
                     done += 1
                     break
-                yield ours.recv()
+                answer = ours.recv()
+                if "fault" in answer:
+                    raise PdpError(answer["fault"])
+                yield answer
                 done += 1
         except EOFError:
             worker.join()
@@ -44,8 +54,14 @@ def answers(questions: Sequence[Question]) -> Iterator[dict[str, Any]]:
 
 
 def _serve(answers_to: Connection, questions: Sequence[Question]) -> None:
+    # Engines that panic say so on standard error; the panic itself is caught and is an answer.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     for engine, document in questions:
-        answers_to.send(_rego(document) if engine == "rego" else _cel(document))
+        try:
+            answer = _rego(document) if engine == "rego" else _cel(document)
+        except Exception as fault:  # noqa: BLE001 - whatever it is, the parent raises it
+            answer = {"fault": f"{type(fault).__name__}: {fault}"}
+        answers_to.send(answer)
     answers_to.close()
 
 
