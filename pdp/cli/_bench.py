@@ -23,7 +23,7 @@ def bench(
     seconds: Annotated[
         float, typer.Option("--seconds", min=0.1, max=600, help="Measured time of each load.")
     ] = 3.0,
-    connections: Annotated[int, typer.Option("--connections", min=1, max=256)] = 4,
+    connections: Annotated[int, typer.Option("--connections", min=1, max=256, help="Connections.")] = 4,
     in_flight: Annotated[int, typer.Option("--in-flight", min=1, max=256, help="On each connection.")] = 8,
     rate: Annotated[
         float, typer.Option("--rate", min=0, help="Requests a second of an open loop; 0 measures saturation.")
