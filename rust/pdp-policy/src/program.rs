@@ -81,14 +81,13 @@ pub enum EvalError {
 pub struct Input {
     document: Value,
     rego: OnceCell<Box<dyn Any>>,
-    cel: OnceCell<Box<dyn Any>>,
 }
 
 impl Input {
     /// Wraps `document`, a map for every question this product asks.
     #[must_use]
     pub fn new(document: Value) -> Self {
-        Self { document, rego: OnceCell::new(), cel: OnceCell::new() }
+        Self { document, rego: OnceCell::new() }
     }
 
     /// The document.
@@ -100,10 +99,5 @@ impl Input {
     /// The document as the Rego engine holds it, converted by `convert` on first use.
     pub(crate) fn rego<T: 'static>(&self, convert: impl FnOnce(&Value) -> T) -> Option<&T> {
         self.rego.get_or_init(|| Box::new(convert(&self.document))).downcast_ref()
-    }
-
-    /// The document as the CEL engine holds it, converted by `convert` on first use.
-    pub(crate) fn cel<T: 'static>(&self, convert: impl FnOnce(&Value) -> T) -> Option<&T> {
-        self.cel.get_or_init(|| Box::new(convert(&self.document))).downcast_ref()
     }
 }

@@ -204,3 +204,21 @@ fn types_of_variables_are_known_where_they_are_used() {
                   - {condition: variables.x, output: 'true'}\n";
     assert_eq!(faults(policy), ["p.yaml:6:19: document: must be a bool, is an int"]);
 }
+
+#[test]
+fn variable_keeps_values_of_every_type() {
+    let policy = "
+name: n
+rule:
+  variables:
+    - {name: inside, expression: \"[cidr('10.0.0.0/8'), cidr('192.168.0.0/16')]\"}
+    - {name: address, expression: ip(transport.source_ip)}
+    - {name: table, expression: \"{'a': [1, 2u, 1.5, b'x', null, now, type(1)], 1: {true: duration('1s')}}\"}
+  match:
+    - condition: >-
+        variables.inside.exists(n, n.containsIP(variables.address))
+        && variables.table == {'a': [1, 2u, 1.5, b'x', null, now, type(1)], 1: {true: duration('1s')}}
+      output: 'true'
+";
+    assert_eq!(policy_on(policy, &document()).unwrap(), Some(json!({"output": true})));
+}

@@ -6,9 +6,10 @@ use cel::common::types::{
     CelBool, CelBytes, CelDouble, CelDuration, CelInt, CelList, CelMap, CelMapKey, CelNull, CelString,
     CelTimestamp, CelType, CelUInt, Kind,
 };
-use cel::common::value::Val;
+use cel::common::value::{StaticVal, Val};
 
 use super::meter;
+use super::net::{Cidr, Ip};
 use crate::value::{Float, Key, Map, Value};
 
 /// The engine's view of `value`; text and bytes are borrowed. `None` once a budget is passed.
@@ -35,6 +36,50 @@ pub(super) fn to_engine<'a>(value: &'a Value) -> Option<Box<dyn Val + 'a>> {
             Box::new(CelMap::from(entries))
         }
     })
+}
+
+/// A copy of `value` that borrows nothing; `None` for a type that no policy can make.
+pub(super) fn detach(value: &dyn Val) -> Option<Box<dyn Val>> {
+    if let Some(truth) = value.downcast_ref::<CelBool>() {
+        return Some(Box::new(CelBool::from(*truth.inner())));
+    }
+    if let Some(text) = value.downcast_ref::<CelString>() {
+        return Some(Box::new(CelString::from(text.inner().to_owned())));
+    }
+    if let Some(list) = value.downcast_ref::<CelList>() {
+        let items = list.inner().iter().map(|item| detach(item.as_ref())).collect::<Option<Vec<_>>>()?;
+        return Some(Box::new(CelList::from(items)));
+    }
+    if let Some(map) = value.downcast_ref::<CelMap>() {
+        let entries = map.inner().iter();
+        let entries = entries.map(|(key, value)| Some((detached_key(key), detach(value.as_ref())?)));
+        return Some(Box::new(CelMap::from(entries.collect::<Option<HashMap<_, _>>>()?)));
+    }
+    if let Some(bytes) = value.downcast_ref::<CelBytes>() {
+        return Some(Box::new(CelBytes::from(bytes.inner().to_vec())));
+    }
+    fixed::<CelInt>(value)
+        .or_else(|| fixed::<CelUInt>(value))
+        .or_else(|| fixed::<CelDouble>(value))
+        .or_else(|| fixed::<CelNull>(value))
+        .or_else(|| fixed::<CelTimestamp>(value))
+        .or_else(|| fixed::<CelDuration>(value))
+        .or_else(|| fixed::<CelType>(value))
+        .or_else(|| fixed::<Ip>(value))
+        .or_else(|| fixed::<Cidr>(value))
+}
+
+fn fixed<T: StaticVal>(value: &dyn Val) -> Option<Box<dyn Val>> {
+    Some(value.downcast_ref::<T>()?.clone_as_boxed())
+}
+
+fn detached_key(key: &CelMapKey<'_>) -> CelMapKey<'static> {
+    match key {
+        CelMapKey::Bool(truth) => CelMapKey::Bool(CelBool::from(*truth.inner())),
+        CelMapKey::Int(number) => CelMapKey::Int(CelInt::from(*number.inner())),
+        CelMapKey::UInt(number) => CelMapKey::UInt(CelUInt::from(*number.inner())),
+        CelMapKey::String(text) => CelMapKey::String(CelString::from(text.inner().to_owned())),
+    }
 }
 
 /// The value of an engine's answer.
@@ -78,11 +123,14 @@ pub(super) fn from_engine(value: &dyn Val) -> Result<Value, String> {
 }
 
 fn entries(map: &CelMap<'_>) -> Result<Value, String> {
-    let entry = |(key, value): (&CelMapKey<'_>, &Box<dyn Val + '_>)| match key {
-        CelMapKey::String(key) => Ok((Key::Owned(key.inner().into()), from_engine(value.as_ref())?)),
-        _ => Err("a key of a map in an answer must be text".to_owned()),
-    };
-    Ok(Value::Map(map.inner().iter().map(entry).collect::<Result<Map, String>>()?))
+    let mut entries = Vec::with_capacity(map.inner().len());
+    for (key, value) in map.inner() {
+        let CelMapKey::String(key) = key else {
+            return Err("a key of a map in an answer must be text".to_owned());
+        };
+        entries.push((Key::Owned(key.inner().into()), from_engine(value.as_ref())?));
+    }
+    Ok(Value::Map(Map::from_entries(entries)))
 }
 
 /// RFC 3339 in UTC.

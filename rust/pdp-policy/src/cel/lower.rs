@@ -6,7 +6,10 @@
 
 use std::sync::Arc;
 
-use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, LiteralValue, SelectExpr, operators};
+use cel::common::ast::{
+    CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedEntryExpr, ListExpr, LiteralValue, MapExpr, SelectExpr,
+    operators,
+};
 use cel::common::types::{CelBool, CelList};
 use cel::common::value::Val;
 use cel::parser::Expression;
@@ -329,19 +332,27 @@ impl Lowering<'_> {
     }
 
     fn list(&mut self, elements: Vec<Expression>) -> Expression {
-        let literal = |element: &Expression| match &element.expr {
-            Expr::Literal(value) => Some(value.to_val().into_owned()),
-            _ => None,
-        };
-        if let Some(values) = elements.iter().map(literal).collect::<Option<Vec<_>>>() {
-            self.steps += u64::try_from(values.len()).unwrap_or(u64::MAX);
-            return self.constant(Box::new(CelList::from(values)));
+        let elements: Vec<Expression> = elements.into_iter().map(|element| self.copied(element)).collect();
+        let fixed = elements.iter().map(|element| self.fixed(element)).collect::<Option<Vec<_>>>();
+        match fixed {
+            Some(values) => self.constant(Box::new(CelList::from(values))),
+            None => node(Expr::List(ListExpr::new(elements))),
         }
-        let elements = elements.into_iter().map(|element| self.copied(element)).collect();
-        node(Expr::List(cel::common::ast::ListExpr::new(elements)))
     }
 
-    fn map(&mut self, mut entries: Vec<cel::common::ast::IdedEntryExpr>) -> Expression {
+    /// The value of an expression that is the same in every evaluation.
+    fn fixed(&self, expr: &Expression) -> Option<Box<dyn Val>> {
+        match &expr.expr {
+            Expr::Literal(value) => Some(value.to_val().into_owned()),
+            Expr::Ident(name) => {
+                let at: usize = name.strip_prefix("$c")?.parse().ok()?;
+                Some(self.pool.constants.get(at)?.clone())
+            }
+            _ => None,
+        }
+    }
+
+    fn map(&mut self, mut entries: Vec<IdedEntryExpr>) -> Expression {
         for entry in &mut entries {
             match &mut entry.expr {
                 EntryExpr::MapEntry(entry) if !entry.optional => {
@@ -351,7 +362,7 @@ impl Lowering<'_> {
                 _ => return self.optional(),
             }
         }
-        node(Expr::Map(cel::common::ast::MapExpr { entries }))
+        node(Expr::Map(MapExpr { entries }))
     }
 
     /// An expression whose value is copied into another one, with the copy paid for.

@@ -4,16 +4,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
-use cel::common::types::{CelBool, CelDouble, CelMap, CelTimestamp, CelType};
+use cel::common::types::{CelBool, CelDouble, CelMap, CelTimestamp};
 use cel::common::value::{CowVal, Val};
 use cel::context::VariableResolver;
 use cel::{Context, Env, ExecutionError};
 
-use super::convert::{from_engine, to_engine};
+use super::convert::{detach, from_engine, to_engine};
 use super::function;
 use super::lower::{Path, Pool, Unit};
 use super::meter;
-use super::net::{Cidr, Ip};
 use crate::diagnostic::Span;
 use crate::program::{Budget, EvalError, Evaluator, Input, Program};
 use crate::value::{Key, Map, Value};
@@ -165,10 +164,12 @@ impl<'a> Frame<'a> {
 
     fn rule(&self, rule: &Rule, context: &Context<'_, '_>) -> Result<Option<Value>, EvalError> {
         for choice in &rule.matches {
-            if let Some(condition) = choice.condition {
-                if !self.holds(condition, context)? {
-                    continue;
-                }
+            let holds = match choice.condition {
+                Some(condition) => self.holds(condition, context)?,
+                None => true,
+            };
+            if !holds {
+                continue;
             }
             return match &choice.outcome {
                 Outcome::Rule(nested) => self.rule(nested, context),
@@ -297,27 +298,13 @@ impl<'a> Frame<'a> {
             let context = self.context();
             let unit = self.plan.variables.get(at).copied().unwrap_or(usize::MAX);
             let value = self.value(unit, &context).map_err(|error| error.to_string())?;
-            detach(value.as_ref()).ok_or_else(|| self.error(unit, "cannot be kept in a variable").to_string())
+            let paid = function::pay_for(value.as_ref());
+            paid.then(|| detach(value.as_ref()))
+                .flatten()
+                .ok_or_else(|| self.error(unit, "cannot be kept in a variable").to_string())
         });
         evaluated.as_deref().ok()
     }
-}
-
-/// A copy of `value` that borrows nothing, paid for.
-fn detach(value: &dyn Val) -> Option<Box<dyn Val>> {
-    if !function::pay_for(value) {
-        return None;
-    }
-    if let Some(ip) = value.downcast_ref::<Ip>() {
-        return Some(Box::new(*ip));
-    }
-    if let Some(network) = value.downcast_ref::<Cidr>() {
-        return Some(Box::new(*network));
-    }
-    if let Some(kind) = value.downcast_ref::<CelType>() {
-        return Some(Box::new(kind.clone()));
-    }
-    cel::Value::try_from(value).ok()?.try_into().ok()
 }
 
 /// The kind and the number in a slot's name.

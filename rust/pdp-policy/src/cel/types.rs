@@ -311,10 +311,11 @@ impl Inference<'_> {
         }
         let text_only =
             ["startsWith", "endsWith", "contains", "matches", "lowerAscii", "upperAscii", "split"];
-        if let (Some(target), Some(kind)) = (target, &target_kind) {
-            if text_only.contains(&name) && !kind.may_be(&Kind::Text) {
+        match (target, &target_kind) {
+            (Some(target), Some(kind)) if text_only.contains(&name) && !kind.may_be(&Kind::Text) => {
                 self.fault(target, format!("`{name}` needs a string, not {}", kind.with_article()));
             }
+            _ => {}
         }
         match (name, target_kind) {
             ("size" | "indexOf" | "lastIndexOf" | "prefixLength" | "family", _) | ("int", None) => Kind::Int,

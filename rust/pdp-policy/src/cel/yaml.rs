@@ -216,7 +216,7 @@ mod tests {
 
     fn place_in(source: &str, word: &str) -> (u32, u32) {
         let node = read("p.yaml", source).unwrap();
-        let Content::Map(entries) = &node.content else { unreachable!() };
+        let Content::Map(entries) = &node.content else { panic!("no map") };
         let value = &entries[0].1;
         let at = value.as_text().unwrap().find(word).unwrap();
         let span = value.place_of(source, at);
