@@ -54,6 +54,7 @@ class RealOpa:
         else:
             raise OpaError(f"`{binary}` did not become ready")
         self._package = ""
+        self._loaded: list[str] = []
 
     def __enter__(self) -> Self:
         """Returns the server, to be stopped at the end of the block."""
@@ -81,8 +82,9 @@ class RealOpa:
         Raises:
             OpaError: When OPA refuses a module.
         """
-        for name in self._client.get_policies_list():
-            self._client.delete_policy(name)
+        # Users of a library go before it: OPA compiles what is left after each one.
+        while self._loaded:
+            self._client.delete_policy(self._loaded.pop())
         for name, document in read_data(policies, entry).items():
             self._client.update_or_create_data(document, name)
         for name in (*entry.libraries, entry.source):
@@ -91,6 +93,7 @@ class RealOpa:
                 self._client.update_policy_from_string(text, name, rego_compat=False)
             except Exception as fault:
                 raise OpaError(f"`{name}` is refused: {fault}") from fault
+            self._loaded.append(name)
             self._package = package_of(text)
 
     def check(self, document: Mapping[str, Any]) -> PolicyVerdict:
