@@ -1,11 +1,14 @@
 //! The core's configuration: one JSON document, parsed and checked once at start.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pdp_engine::{BudgetOptions, WorkerOptions};
 use serde::Deserialize;
+
+/// Memoised policy results per thread.
+const MEMO_ENTRIES: usize = 65_536;
 
 /// A setting that cannot be used. One line: key, value, fix.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,81 +30,93 @@ pub enum ConfigError {
 
 /// Configuration of a server.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct ServerConfig {
-    /// Policy set directory.
+    /// Policy set directory; required.
     pub policies: PathBuf,
     /// Address of the decision service; port 0 lets the system choose.
-    #[serde(default = "default_listen")]
     pub listen: String,
     /// Loopback address of the admin service; null for none.
-    #[serde(default = "default_admin_listen")]
     pub admin_listen: Option<String>,
     /// Address of `/metrics`, `/livez` and `/readyz`; null for none.
-    #[serde(default = "default_http_listen")]
     pub http_listen: Option<String>,
     /// Request threads, at most 1,024; 0 is one per core.
-    #[serde(default)]
     pub threads: usize,
     /// TLS of the decision service; null for plaintext.
-    #[serde(default)]
     pub tls: Option<TlsConfig>,
     /// Permits plaintext on addresses other than loopback.
-    #[serde(default)]
     pub allow_plaintext: bool,
     /// Whether to reload when the policy directory changes.
-    #[serde(default = "yes")]
     pub watch: bool,
     /// Interval between looks at the policy directory, 10 ms to 1 h.
-    #[serde(default = "default_watch_interval")]
     pub watch_interval_ms: u64,
     /// Largest message accepted, 1 KiB to 64 MiB.
-    #[serde(default = "default_max_message")]
     pub max_message_bytes: usize,
     /// Largest header list accepted, 1 KiB to 1 MiB.
-    #[serde(default = "default_max_header")]
     pub max_header_bytes: u32,
     /// Calls open at once on one connection, 1 to 100,000.
-    #[serde(default = "default_max_streams")]
     pub max_concurrent_streams: u32,
     /// Connections open at once, 1 to 1,000,000.
-    #[serde(default = "default_max_connections")]
     pub max_connections: usize,
     /// Requests of one `CheckStream` answered before the transport takes the answers, 1 to 10,000.
-    #[serde(default = "default_stream_in_flight")]
     pub stream_in_flight: usize,
     /// Calls in progress at once over all connections, 1 to 1,000,000.
-    #[serde(default = "default_max_in_flight")]
     pub max_in_flight: usize,
     /// Idle time before a connection is probed, at least 1,000 ms.
-    #[serde(default = "default_keep_alive_interval")]
     pub keep_alive_interval_ms: u64,
     /// Time a probe may take, at least 100 ms.
-    #[serde(default = "default_keep_alive_timeout")]
     pub keep_alive_timeout_ms: u64,
     /// Time that calls in progress get when draining.
-    #[serde(default = "default_drain_timeout")]
     pub drain_timeout_ms: u64,
     /// What one policy evaluation may use.
-    #[serde(default)]
     pub evaluation: EvaluationConfig,
     /// Memoised policy results per thread; 0 turns memoising off.
-    #[serde(default = "default_memo_entries")]
     pub memo_entries: usize,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            policies: PathBuf::new(),
+            listen: "127.0.0.1:7070".to_owned(),
+            admin_listen: Some("127.0.0.1:7071".to_owned()),
+            http_listen: Some("127.0.0.1:7072".to_owned()),
+            threads: 0,
+            tls: None,
+            allow_plaintext: false,
+            watch: true,
+            watch_interval_ms: 500,
+            max_message_bytes: 5 << 20,
+            max_header_bytes: 16 << 10,
+            max_concurrent_streams: 256,
+            max_connections: 1_024,
+            stream_in_flight: 64,
+            max_in_flight: 4_096,
+            keep_alive_interval_ms: 30_000,
+            keep_alive_timeout_ms: 10_000,
+            drain_timeout_ms: 10_000,
+            evaluation: EvaluationConfig::default(),
+            memo_entries: MEMO_ENTRIES,
+        }
+    }
 }
 
 /// Configuration of an engine that is embedded in a process.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct EngineConfig {
-    /// Policy set directory.
+    /// Policy set directory; required.
     pub policies: PathBuf,
     /// What one policy evaluation may use.
-    #[serde(default)]
     pub evaluation: EvaluationConfig,
     /// Memoised policy results per thread; 0 turns memoising off.
-    #[serde(default = "default_memo_entries")]
     pub memo_entries: usize,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self { policies: PathBuf::new(), evaluation: EvaluationConfig::default(), memo_entries: MEMO_ENTRIES }
+    }
 }
 
 /// Files of the TLS identity, PEM.
@@ -146,54 +161,6 @@ pub struct Listeners {
     pub http: Option<SocketAddr>,
 }
 
-fn default_listen() -> String {
-    "127.0.0.1:7070".to_owned()
-}
-#[allow(clippy::unnecessary_wraps, reason = "serde wants the field's type")]
-fn default_admin_listen() -> Option<String> {
-    Some("127.0.0.1:7071".to_owned())
-}
-#[allow(clippy::unnecessary_wraps, reason = "serde wants the field's type")]
-fn default_http_listen() -> Option<String> {
-    Some("127.0.0.1:7072".to_owned())
-}
-const fn yes() -> bool {
-    true
-}
-const fn default_watch_interval() -> u64 {
-    500
-}
-const fn default_max_message() -> usize {
-    5 << 20
-}
-const fn default_max_header() -> u32 {
-    16 << 10
-}
-const fn default_max_streams() -> u32 {
-    256
-}
-const fn default_max_connections() -> usize {
-    1024
-}
-const fn default_stream_in_flight() -> usize {
-    64
-}
-const fn default_max_in_flight() -> usize {
-    4096
-}
-const fn default_keep_alive_interval() -> u64 {
-    30_000
-}
-const fn default_keep_alive_timeout() -> u64 {
-    10_000
-}
-const fn default_drain_timeout() -> u64 {
-    10_000
-}
-const fn default_memo_entries() -> usize {
-    65_536
-}
-
 /// Parses `text` and names what is wrong with it.
 fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, ConfigError> {
     serde_json::from_str(text).map_err(|error| ConfigError::Document(error.to_string()))
@@ -206,6 +173,14 @@ fn within(key: &'static str, value: u64, range: std::ops::RangeInclusive<u64>) -
     }
     let fix = format!("write a number from {} to {}", range.start(), range.end());
     Err(ConfigError::Value { key, value: value.to_string(), fix })
+}
+
+fn directory(policies: &Path) -> Result<(), ConfigError> {
+    if !policies.as_os_str().is_empty() {
+        return Ok(());
+    }
+    let fix = "write the directory of the policy set, which holds `manifest.yaml`".to_owned();
+    Err(ConfigError::Value { key: "policies", value: String::new(), fix })
 }
 
 fn address(key: &'static str, text: &str) -> Result<SocketAddr, ConfigError> {
@@ -240,6 +215,7 @@ impl EngineConfig {
     /// [`ConfigError`] naming the first key at fault.
     pub fn from_json(text: &str) -> Result<Self, ConfigError> {
         let config: Self = parse(text)?;
+        directory(&config.policies)?;
         config.evaluation.check()?;
         within("memo_entries", config.memo_entries as u64, 0..=100_000_000)?;
         Ok(config)
@@ -259,6 +235,7 @@ impl ServerConfig {
     /// [`ConfigError`] naming the first key at fault.
     pub fn from_json(text: &str) -> Result<Self, ConfigError> {
         let config: Self = parse(text)?;
+        directory(&config.policies)?;
         config.listeners()?;
         config.evaluation.check()?;
         within("threads", config.threads as u64, 0..=1024)?;
@@ -341,6 +318,12 @@ mod tests {
         let config = ServerConfig::from_json(r#"{"policies": "policies"}"#).expect("defaults");
         assert_eq!(config.listeners().expect("addresses").decision.port(), 7070);
         assert!(config.thread_count() >= 1);
+    }
+
+    #[test]
+    fn policies_are_required() {
+        assert!(error("{}").starts_with("`policies` is ``: write the directory"));
+        assert!(EngineConfig::from_json("{}").is_err());
     }
 
     #[test]

@@ -1,32 +1,30 @@
 //! The server as a whole: the only place where its parts are put together.
 
-use std::net::{SocketAddr, TcpListener};
+mod control;
+
+use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use pdp_engine::PolicySet;
 use pdp_policy::Diagnostic;
-use pdp_proto::v1::admin_service_server::AdminServiceServer;
-use pdp_state::MemoryStore;
-use prost::Message;
-use prost_types::FileDescriptorSet;
-use tokio::runtime::{Builder, Handle};
+use pdp_state::{MemoryStore, MemoryStoreOptions};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
-use tonic::service::Routes;
 
+use self::control::{Control, Sockets, Started, set_health};
 use crate::config::{ConfigError, Listeners, ServerConfig};
 use crate::decider::Decider;
-use crate::http::{self, Probes};
+use crate::http::Probes;
 use crate::reload::{self, Reloaded, Reloader};
-use crate::runtime;
 use crate::runtime::connection::{self, ConnectionOptions};
-use crate::runtime::listener::{BindError, bind};
+use crate::runtime::listener::BindError;
 use crate::runtime::thread::{self, ThreadHandle};
 use crate::service::DecisionService;
-use crate::service::admin::Admin;
 use crate::service::admission::Admission;
-use crate::service::drain::{DrainSignal, DrainTrigger, drain};
+use crate::service::drain::{DrainTrigger, drain};
 use crate::service::standard::{self, Health};
 use crate::tls::{self, TlsError};
 use crate::watch::Watch;
@@ -93,7 +91,7 @@ struct Parts {
     threads: Vec<JoinHandle<bool>>,
     watch: Option<Watch>,
     control: JoinHandle<()>,
-    stop_control: tokio::sync::oneshot::Sender<()>,
+    stop: oneshot::Sender<()>,
 }
 
 /// Tells waiters that the server has ended.
@@ -101,31 +99,6 @@ struct Parts {
 struct Ended {
     done: Mutex<bool>,
     changed: Condvar,
-}
-
-/// Bound sockets.
-struct Sockets {
-    decision: TcpListener,
-    admin: Option<TcpListener>,
-    http: Option<TcpListener>,
-}
-
-impl Sockets {
-    fn bind(listeners: &Listeners) -> Result<Self, BindError> {
-        Ok(Self {
-            decision: bind("listen", listeners.decision)?,
-            admin: listeners.admin.map(|address| bind("admin_listen", address)).transpose()?,
-            http: listeners.http.map(|address| bind("http_listen", address)).transpose()?,
-        })
-    }
-
-    fn addresses(&self) -> std::io::Result<Addresses> {
-        Ok(Addresses {
-            decision: self.decision.local_addr()?,
-            admin: self.admin.as_ref().map(TcpListener::local_addr).transpose()?,
-            http: self.http.as_ref().map(TcpListener::local_addr).transpose()?,
-        })
-    }
 }
 
 impl Server {
@@ -139,40 +112,31 @@ impl Server {
         let sockets = Sockets::bind(&listeners)?;
         let addresses = sockets.addresses()?;
         let set = reload::load(&config.policies).map_err(StartError::Policies)?;
-        let store = Arc::new(MemoryStore::new(pdp_state::MemoryStoreOptions::default()));
+        let store = Arc::new(MemoryStore::new(MemoryStoreOptions::default()));
         let decider = Decider::new(set, config.worker_options(), store.clone());
-        let metrics = decider.metrics().clone();
         let (trigger, signal) = drain();
         let (health, standard) = standard::public()?;
         let service = DecisionService {
             decider: decider.clone(),
-            admission: Admission::new(metrics.clone(), config.max_in_flight),
+            admission: Admission::new(decider.metrics().clone(), config.max_in_flight),
             drain: signal.clone(),
             max_message_bytes: config.max_message_bytes,
             stream_in_flight: config.stream_in_flight,
             standard,
         };
         let options = ConnectionOptions { service, tls, http: connection::http(config) };
-        let mut handles = Vec::new();
-        let mut threads = Vec::new();
         // Threads already started end by themselves when their handles are dropped on an error.
-        for number in 0..config.thread_count() {
-            let (handle, thread) = thread::start(number, options.clone())?;
-            handles.push(handle);
-            threads.push(thread);
-        }
-        let warm = warm(handles.clone());
-        let reloader = Arc::new(Reloader::new(config.policies.clone(), decider).with_warm(warm));
-        let exposed: Vec<_> = config.exposed_in(&listeners).collect();
-        for (key, address) in &exposed {
-            tracing::warn!(key, %address, "plaintext is reachable from outside, as `allow_plaintext` permits");
-        }
-        let keys: http::LimitKeys = Arc::new(move || store.stats().keys as u64);
+        let numbers = 0..config.thread_count();
+        let started =
+            numbers.map(|number| thread::start(number, options.clone())).collect::<Result<Vec<_>, _>>()?;
+        let (handles, threads): (Vec<_>, Vec<_>) = started.into_iter().unzip();
+        let reloader = Reloader::new(config.policies.clone(), decider).with_warm(warm(handles.clone()));
+        let reloader = Arc::new(reloader);
         let probes = Probes {
             reloader: reloader.clone(),
             drain: signal.clone(),
-            exposed: Arc::new(exposed),
-            limit_keys: Some(keys),
+            exposed: Arc::new(exposed(config, &listeners)),
+            limit_keys: Some(Arc::new(move || store.stats().keys as u64)),
         };
         let control = Control {
             sockets,
@@ -182,18 +146,18 @@ impl Server {
             health: health.clone(),
             most_connections: config.max_connections,
         };
-        let (handle, control, stop_control) = control.start()?;
+        let Started { handle, thread: control, stop } = control.start()?;
         let interval = Duration::from_millis(config.watch_interval_ms);
         let watch = config.watch.then(|| Watch::start(reloader.clone(), interval)).transpose()?;
         tracing::info!(listen = %addresses.decision, threads = threads.len(), "decision service is listening");
-        let parts = Parts { handles, threads, watch, control, stop_control };
+        let parts = Mutex::new(Some(Parts { handles, threads, watch, control, stop }));
         Ok(Self {
             addresses,
             reloader,
             health,
             drain: trigger,
             control: handle,
-            parts: Mutex::new(Some(parts)),
+            parts,
             ended: Arc::default(),
         })
     }
@@ -220,12 +184,12 @@ impl Server {
 
     /// Says NOT_SERVING, takes no more connections, answers what is in progress
     /// and ends. Blocks up to `timeout`; true when every call was answered.
-    /// Must not be called from an async runtime. Once it has ended, true.
+    /// Once it has ended, true.
     pub fn drain(&self, timeout: Duration) -> bool {
         // Held to the end: a second caller waits for the first one's drain.
         let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(parts) = parts.take() else { return true };
-        self.control.block_on(self.health.set(false));
+        set_health(&self.control, &self.health, false);
         drop(parts.watch);
         self.drain.begin();
         let until = tokio::time::Instant::now() + timeout;
@@ -236,7 +200,7 @@ impl Server {
         for thread in parts.threads {
             clean &= join(thread, until.into_std() + JOIN_GRACE);
         }
-        let _ = parts.stop_control.send(());
+        let _ = parts.stop.send(());
         let _ = parts.control.join();
         tracing::info!(clean, "decision service has ended");
         *self.ended.done.lock().unwrap_or_else(PoisonError::into_inner) = true;
@@ -275,6 +239,15 @@ fn join(thread: JoinHandle<bool>, until: std::time::Instant) -> bool {
     thread.join().unwrap_or(false)
 }
 
+/// Listeners reachable from outside in plaintext, said once in the log.
+fn exposed(config: &ServerConfig, listeners: &Listeners) -> Vec<(&'static str, SocketAddr)> {
+    let exposed: Vec<_> = config.exposed_in(listeners).collect();
+    for (key, address) in &exposed {
+        tracing::warn!(key, %address, "plaintext is reachable from outside, as `allow_plaintext` permits");
+    }
+    exposed
+}
+
 /// Has every request thread get ready for a set, and waits for them.
 fn warm(threads: Vec<ThreadHandle>) -> reload::Warm {
     Box::new(move |set: &Arc<PolicySet>| {
@@ -287,55 +260,4 @@ fn warm(threads: Vec<ThreadHandle>) -> reload::Warm {
         // Ends when all are ready, when all are gone, or when it takes too long.
         while ready.recv_timeout(until.saturating_duration_since(std::time::Instant::now())).is_ok() {}
     })
-}
-
-/// The thread that accepts connections and serves operators.
-struct Control {
-    sockets: Sockets,
-    threads: Vec<ThreadHandle>,
-    probes: Probes,
-    signal: DrainSignal,
-    health: Health,
-    most_connections: usize,
-}
-
-type StartedControl = (Handle, JoinHandle<()>, tokio::sync::oneshot::Sender<()>);
-
-impl Control {
-    fn start(self) -> Result<StartedControl, StartError> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
-        let handle = runtime.handle().clone();
-        let entered = handle.enter();
-        let metrics = self.probes.reloader.decider().metrics().clone();
-        let decision = tokio::net::TcpListener::from_std(self.sockets.decision)?;
-        runtime.spawn(runtime::accept(decision, self.threads, metrics, self.most_connections, self.signal));
-        if let Some(listener) = self.sockets.admin {
-            let routes = admin_routes(self.probes.reloader.clone())?;
-            let listener = tokio::net::TcpListener::from_std(listener)?;
-            let incoming = tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
-            let server = tonic::transport::Server::builder().add_routes(routes).serve_with_incoming(incoming);
-            runtime.spawn(server);
-        }
-        if let Some(listener) = self.sockets.http {
-            let listener = tokio::net::TcpListener::from_std(listener)?;
-            let router = http::router(self.probes);
-            runtime.spawn(async move { axum::serve(listener, router).await });
-        }
-        let health = self.health;
-        runtime.block_on(health.set(true));
-        drop(entered);
-        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let thread = std::thread::Builder::new().name("pdp-control".to_owned()).spawn(move || {
-            // Ends when told, or when the server that could tell is gone.
-            let _ = runtime.block_on(stopped);
-        })?;
-        Ok((handle, thread, stop))
-    }
-}
-
-fn admin_routes(reloader: Arc<Reloader>) -> Result<Routes, StartError> {
-    let described = FileDescriptorSet::decode(pdp_proto::FILE_DESCRIPTOR_SET)
-        .map_err(tonic_reflection::server::Error::from)?;
-    let routes = Routes::new(AdminServiceServer::new(Admin { reloader }));
-    Ok(standard::reflect(routes, &described, &[standard::ADMIN_SERVICE])?)
 }

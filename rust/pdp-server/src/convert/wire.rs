@@ -28,7 +28,7 @@ pub(crate) fn decode<M: Message + Default>(bytes: impl Buf) -> Result<M, ErrorDe
 }
 
 /// Reads the field's path and the cause from prost's text, which is the only place that has them:
-/// `failed to decode Protobuf message: CheckRequest.subject: Subject.id: <cause>`.
+/// `failed to decode Protobuf message: Subject.id: CheckRequest.subject: <cause>`.
 fn fault(text: &str) -> ErrorDetail {
     let mut rest = text.strip_prefix("failed to decode Protobuf message: ").unwrap_or(text);
     let mut path: Vec<&str> = Vec::new();
@@ -50,5 +50,6 @@ fn fault(text: &str) -> ErrorDetail {
     } else {
         format!("is not a valid protobuf message: {rest}")
     };
+    path.reverse();
     errors::detail(reason, &path.join("."), message)
 }
