@@ -71,14 +71,27 @@ def _rego(document: dict[str, Any]) -> dict[str, Any]:
     document = dict(document)
     term = document.pop("input_term", None)
     if term is not None:
-        # Rego's own spelling of the input, which may hold sets.
-        parsed = _loads(
-            _core.rego_query(json.dumps({"modules": [], "query": f"x := {term}", "checks": False}))
-        )
-        if not parsed.get("bindings"):
+        parsed = _input(term)
+        if "input" not in parsed:
             return parsed
-        document["input"] = parsed["bindings"][0]["x"]
+        document |= parsed
     return _loads(_core.rego_query(json.dumps(document)))
+
+
+def _input(term: str) -> dict[str, Any]:
+    """An input that is spelt as a Rego term, as JSON."""
+    from pdp import _core  # noqa: PLC0415 - loaded in the worker only
+
+    query = f"value := {term}; sets := [1 | walk(value, [_, part]); is_set(part)]"
+    answer = _loads(_core.rego_query(json.dumps({"modules": [], "query": query, "checks": False})))
+    if not answer.get("bindings"):
+        return answer
+    found = answer["bindings"][0]
+    return (
+        {"unposed": "its input holds a set, which JSON cannot"}
+        if found["sets"]
+        else {"input": found["value"]}
+    )
 
 
 def _cel(document: dict[str, Any]) -> dict[str, Any]:

@@ -102,7 +102,7 @@ def _skips(results: Iterable[Result]) -> str:
     skips: dict[tuple[str, str], list[str]] = defaultdict(list)
     for one in results:
         if one.loaded is Class.SKIPPED:
-            skips[one.case.engine, one.case.skip].append(f"{one.case.group}/{one.case.name}")
+            skips[one.case.engine, one.detail].append(f"{one.case.group}/{one.case.name}")
     lines = ["\n## Cases that cannot be posed\n"]
     for (engine, reason), names in sorted(skips.items()):
         listed = ", ".join(f"`{name}`" for name in names)
