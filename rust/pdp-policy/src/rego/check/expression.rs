@@ -8,8 +8,8 @@ use super::world::static_prefix;
 use super::{Checker, Root, paths, pattern, walk};
 use crate::diagnostic::DiagnosticCode;
 
-/// Whole numbers up to this are held exactly by every engine.
-const MAX_EXACT: u64 = 1 << 53;
+/// Whole numbers up to this are held exactly.
+const MAX_EXACT: u64 = i64::MAX.unsigned_abs();
 
 /// Digits a decimal fraction may have to be held exactly enough.
 const MAX_DIGITS: usize = 15;
@@ -22,6 +22,10 @@ const MIXED: &str = "the engine orders sets and objects differently from OPA: do
 impl Checker<'_, '_> {
     /// Walks an expression whose value is used.
     pub(super) fn value(&mut self, expr: &Expr) {
+        self.deeper(1, |checker| checker.value_here(expr));
+    }
+
+    fn value_here(&mut self, expr: &Expr) {
         match expr {
             Expr::Number { span, .. } => self.number(expr, span.text()),
             Expr::Var { .. } | Expr::RefDot { .. } | Expr::RefBrack { .. } => self.reference(expr),
@@ -39,19 +43,18 @@ impl Checker<'_, '_> {
             Expr::ArithExpr { lhs, rhs, span, .. }
                 if has_inexact_fraction(lhs) || has_inexact_fraction(rhs) =>
             {
-                self.refuse(span, DiagnosticCode::RegoConstructDiffers, INEXACT);
+                self.refuse(paths::start(lhs), DiagnosticCode::RegoConstructDiffers, INEXACT);
             }
-            Expr::BoolExpr { lhs, rhs, span, op, .. } if !matches!(op, BoolOp::Eq | BoolOp::Ne) => {
+            Expr::BoolExpr { lhs, rhs, op, .. } if !matches!(op, BoolOp::Eq | BoolOp::Ne) => {
                 if matches!(
                     (self.type_of(lhs), self.type_of(rhs)),
                     (Type::Set, Type::Object) | (Type::Object, Type::Set)
                 ) {
-                    self.refuse(span, DiagnosticCode::RegoConstructDiffers, MIXED);
+                    self.refuse(paths::start(lhs), DiagnosticCode::RegoConstructDiffers, MIXED);
                 }
             }
-            Expr::Array { items, span, .. } | Expr::Set { items, span, .. } => {
-                let has = |wanted| items.iter().any(|item| self.type_of(item) == wanted);
-                if has(Type::Set) && has(Type::Object) {
+            Expr::Set { items, span, .. } => {
+                if self.mixes_sets_and_objects(items) {
                     self.refuse(span, DiagnosticCode::RegoConstructDiffers, MIXED);
                 }
             }
@@ -82,7 +85,7 @@ impl Checker<'_, '_> {
         if !is_exact {
             let message =
                 format!("number `{text}` is not held exactly: write it as text or use smaller units");
-            self.refuse(expr.span(), DiagnosticCode::RegoConstructDiffers, message);
+            self.refuse(paths::start(expr), DiagnosticCode::RegoConstructDiffers, message);
         }
     }
 
@@ -94,7 +97,7 @@ impl Checker<'_, '_> {
                 Root::Data(path) => self.dependencies.add(&self.rule, path),
                 Root::Local if root != "_" && !self.is_bound(root) => {
                     let message = format!("variable `{root}` is not bound");
-                    self.refuse(expr.span(), DiagnosticCode::RegoSyntax, message);
+                    self.refuse(paths::start(expr), DiagnosticCode::RegoSyntax, message);
                 }
                 Root::Local | Root::Input(_) => {}
             }
@@ -115,7 +118,11 @@ impl Checker<'_, '_> {
 
     fn call(&mut self, expr: &Expr, fcn: &Expr, params: &[NodeRef<Expr>]) {
         let Some(path) = paths::components(fcn) else {
-            return self.refuse(expr.span(), DiagnosticCode::RegoSyntax, "a call needs a function's name");
+            return self.refuse(
+                paths::start(expr),
+                DiagnosticCode::RegoSyntax,
+                "a call needs a function's name",
+            );
         };
         let name = path.join(".");
         let Some(builtin) = self.builtin_name(fcn) else {
@@ -130,19 +137,19 @@ impl Checker<'_, '_> {
             Standing::Missing => {
                 let fix = builtins::instead_of_missing(&builtin);
                 let message = format!("builtin `{name}` is not available: {fix}");
-                self.refuse(fcn.span(), DiagnosticCode::RegoBuiltinMissing, message);
+                self.refuse(paths::start(fcn), DiagnosticCode::RegoBuiltinMissing, message);
             }
             Standing::Different(fix) => {
                 let message = format!("builtin `{name}` answers differently from OPA: {fix}");
-                self.refuse(fcn.span(), DiagnosticCode::RegoConstructDiffers, message);
+                self.refuse(paths::start(fcn), DiagnosticCode::RegoConstructDiffers, message);
             }
             Standing::Deprecated => {
                 let message = format!("builtin `{name}` is deprecated and refused by Rego v1");
-                self.refuse(fcn.span(), DiagnosticCode::RegoBuiltinMissing, message);
+                self.refuse(paths::start(fcn), DiagnosticCode::RegoBuiltinMissing, message);
             }
             Standing::Unknown => {
                 let message = format!("function `{name}` is not defined");
-                self.refuse(fcn.span(), DiagnosticCode::RegoBuiltinMissing, message);
+                self.refuse(paths::start(fcn), DiagnosticCode::RegoBuiltinMissing, message);
             }
         }
     }
@@ -152,11 +159,11 @@ impl Checker<'_, '_> {
         let target = path.split_first().map(|(root, rest)| self.resolve(root, rest));
         let Some(Root::Data(target)) = target else {
             let message = format!("`{name}` is not a function");
-            return self.refuse(expr.span(), DiagnosticCode::RegoSyntax, message);
+            return self.refuse(paths::start(expr), DiagnosticCode::RegoSyntax, message);
         };
         let Some(arguments) = self.world.function_at(&target) else {
             let message = format!("function `{name}` is not defined");
-            return self.refuse(expr.span(), DiagnosticCode::RegoSyntax, message);
+            return self.refuse(paths::start(expr), DiagnosticCode::RegoSyntax, message);
         };
         self.dependencies.add(&self.rule, target);
         self.arity(expr, &name, Some(arguments), given);
@@ -166,8 +173,13 @@ impl Checker<'_, '_> {
         if arguments.is_some_and(|arguments| given != arguments && given != arguments + 1) {
             let message =
                 format!("function `{name}` takes {} arguments, {given} given", arguments.unwrap_or_default());
-            self.refuse(expr.span(), DiagnosticCode::RegoSyntax, message);
+            self.refuse(paths::start(expr), DiagnosticCode::RegoSyntax, message);
         }
+    }
+
+    fn mixes_sets_and_objects(&self, items: &[NodeRef<Expr>]) -> bool {
+        let has = |wanted| items.iter().any(|item| self.type_of(item) == wanted);
+        has(Type::Set) && has(Type::Object)
     }
 
     fn regex(&self, name: &str, pattern: Option<&str>) -> Option<String> {
@@ -203,13 +215,19 @@ impl Checker<'_, '_> {
             "sprintf" => text(0)
                 .filter(|format| !is_plain_format(format))
                 .map(|_| "`sprintf` supports only `%s`, `%d`, `%v` and `%%` without width".to_owned()),
+            "sort" | "max" | "min" => match params.first().map(AsRef::as_ref) {
+                Some(Expr::Array { items, .. }) if self.mixes_sets_and_objects(items) => {
+                    Some(MIXED.to_owned())
+                }
+                _ => None,
+            },
             "sum" | "product" if params.iter().any(|param| has_inexact_fraction(param)) => {
                 Some(INEXACT.to_owned())
             }
             _ => None,
         };
         if let Some(message) = fault {
-            self.refuse(expr.span(), DiagnosticCode::RegoConstructDiffers, message);
+            self.refuse(paths::start(expr), DiagnosticCode::RegoConstructDiffers, message);
         }
     }
 }

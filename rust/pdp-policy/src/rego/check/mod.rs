@@ -121,6 +121,9 @@ struct Checker<'a, 'w> {
     scopes: Vec<Scope>,
     /// Path of the rule being walked.
     rule: Path,
+    /// Levels of expressions and iterations around the current place, and the most the rule reaches.
+    level: usize,
+    deepest: usize,
     is_pure: bool,
     faults: Vec<Diagnostic>,
 }
@@ -133,7 +136,8 @@ impl<'a, 'w> Checker<'a, 'w> {
         dependencies: &'a mut Dependencies,
     ) -> Self {
         let (scopes, rule, faults) = (Vec::new(), Vec::new(), Vec::new());
-        Self { world, package, imports, dependencies, scopes, rule, is_pure: true, faults }
+        let (level, deepest, is_pure) = (0, 0, true);
+        Self { world, package, imports, dependencies, scopes, rule, level, deepest, is_pure, faults }
     }
 
     fn refuse(&mut self, span: &EngineSpan, code: DiagnosticCode, message: impl Into<String>) {

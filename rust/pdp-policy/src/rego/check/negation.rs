@@ -29,8 +29,8 @@ impl Checker<'_, '_> {
                 self.operands(key.iter().chain([value, collection]));
             }
             Expr::UnaryExpr { expr, .. } => self.operands([expr]),
-            Expr::AssignExpr { span, .. } => self.refuse(
-                span,
+            Expr::AssignExpr { lhs, .. } => self.refuse(
+                paths::start(lhs),
                 DiagnosticCode::RegoConstructDiffers,
                 "an assignment or unification under `not` is not supported: compare with `==`",
             ),
@@ -88,13 +88,13 @@ impl Checker<'_, '_> {
         };
         let message =
             format!("`{text}` under `not` may be undefined, which OPA never turns into true: {fix}");
-        self.refuse(operand.span(), DiagnosticCode::RegoConstructDiffers, message);
+        self.refuse(paths::start(operand), DiagnosticCode::RegoConstructDiffers, message);
     }
 
     fn unbound(&mut self, expr: &Expr) {
         let message =
             format!("`{}` under `not` is not bound by any other expression of the body", shown(expr));
-        self.refuse(expr.span(), DiagnosticCode::RegoConstructDiffers, message);
+        self.refuse(paths::start(expr), DiagnosticCode::RegoConstructDiffers, message);
     }
 
     /// A membership test whose answer is used as a value.
@@ -106,7 +106,7 @@ impl Checker<'_, '_> {
                 let message = format!(
                     "`{text}` may be undefined, where OPA answers undefined and the engine false: bind it first (`x := {text}`)"
                 );
-                self.refuse(operand.span(), DiagnosticCode::RegoConstructDiffers, message);
+                self.refuse(paths::start(operand), DiagnosticCode::RegoConstructDiffers, message);
             }
         }
         self.keyed_membership(expr);
@@ -114,10 +114,10 @@ impl Checker<'_, '_> {
 
     /// `key, value in collection` is always false for sets in the engine.
     pub(super) fn keyed_membership(&mut self, expr: &Expr) {
-        let Expr::Membership { key: Some(_), collection, span, .. } = expr else { return };
+        let Expr::Membership { key: Some(key), collection, .. } = expr else { return };
         if !matches!(self.type_of(collection), Type::Json | Type::List | Type::Object) {
             self.refuse(
-                span,
+                paths::start(key),
                 DiagnosticCode::RegoConstructDiffers,
                 "a membership test with a key may be on a set, where the engine answers differently: compare `collection[key] == value`",
             );

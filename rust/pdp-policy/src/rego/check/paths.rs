@@ -1,6 +1,6 @@
 //! References as paths.
 
-use regorus::unstable::{Expr, Rule, RuleHead};
+use regorus::unstable::{Expr, Rule, RuleHead, Span};
 
 /// The components of a reference made of names and strings only, such as `a.b["c"]`.
 pub(in crate::rego) fn components(mut expr: &Expr) -> Option<Vec<String>> {
@@ -47,5 +47,21 @@ pub(in crate::rego) fn rule_name(rule: &Rule) -> Option<String> {
             Expr::RefDot { refr, .. } | Expr::RefBrack { refr, .. } => expr = refr,
             _ => return None,
         }
+    }
+}
+
+/// Where an expression begins: the engine places references and infix expressions at their last part.
+pub(super) fn start(mut expr: &Expr) -> &Span {
+    loop {
+        expr = match expr {
+            Expr::RefDot { refr, .. } | Expr::RefBrack { refr, .. } => refr,
+            Expr::BinExpr { lhs, .. }
+            | Expr::BoolExpr { lhs, .. }
+            | Expr::ArithExpr { lhs, .. }
+            | Expr::AssignExpr { lhs, .. } => lhs,
+            Expr::Membership { key: Some(first), .. } | Expr::Membership { value: first, .. } => first,
+            Expr::Call { fcn, .. } => fcn,
+            other => return other.span(),
+        };
     }
 }

@@ -7,21 +7,23 @@ use regorus::unstable::Span as EngineSpan;
 use super::world::Path;
 use crate::diagnostic::{Diagnostic, DiagnosticCode, Span};
 
-/// Rules that may call one another in a chain.
-const MAX_CHAIN: usize = 48;
+/// Levels of expressions and iterations that rules reading one another may stack up; measured so that a
+/// thread with 2 MiB of stack keeps a reserve in builds without optimisation.
+const MAX_LEVELS: usize = 600;
 
 /// Which rule reads which path.
 #[derive(Default)]
 pub(super) struct Dependencies {
     places: BTreeMap<Path, (String, Span)>,
     edges: BTreeMap<Path, BTreeSet<Path>>,
+    levels: BTreeMap<Path, usize>,
 }
 
 /// How far the search has come with a rule.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Open,
-    /// Length of the longest chain from it.
+    /// Levels it stacks up at most.
     Done(usize),
 }
 
@@ -37,7 +39,13 @@ impl Dependencies {
         self.edges.entry(rule.to_vec()).or_default().insert(path);
     }
 
-    /// Every rule that depends on itself or begins too long a chain.
+    /// Notes how many levels `rule` stacks up by itself.
+    pub(super) fn weigh(&mut self, rule: &[String], levels: usize) {
+        let known = self.levels.entry(rule.to_vec()).or_default();
+        *known = levels.max(*known);
+    }
+
+    /// Every rule that depends on itself or stacks up too many levels.
     pub(super) fn faults(&self) -> Vec<Diagnostic> {
         let mut states: BTreeMap<&Path, State> = BTreeMap::new();
         let mut faults = Vec::new();
@@ -77,10 +85,13 @@ impl Dependencies {
         while let Some((rule, unread, longest)) = stack.last_mut() {
             let rule: &'a Path = rule;
             let Some(next) = unread.pop() else {
-                let length = *longest + 1;
+                let own = self.levels.get(rule).copied().unwrap_or_default() + 1;
+                let length = *longest + own;
                 states.insert(rule, State::Done(length));
-                if length == MAX_CHAIN + 1 {
-                    let message = format!("more than {MAX_CHAIN} rules read one another in a chain");
+                if length > MAX_LEVELS && *longest <= MAX_LEVELS {
+                    let message = format!(
+                        "the rule and those it reads nest more than {MAX_LEVELS} levels of expressions and iterations"
+                    );
                     faults.extend(self.fault(rule, DiagnosticCode::TooLarge, message));
                 }
                 stack.pop();

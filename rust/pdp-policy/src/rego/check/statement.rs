@@ -9,6 +9,9 @@ use super::world::static_prefix;
 use super::{Checker, Root, paths};
 use crate::diagnostic::DiagnosticCode;
 
+/// Levels a query takes besides its iterations.
+const LEVELS_OF_QUERY: usize = 2;
+
 /// Statements of one query; each that iterates takes a stack frame.
 const MAX_STATEMENTS: usize = 100;
 
@@ -18,8 +21,18 @@ impl Checker<'_, '_> {
             self.rule = self.package.to_vec();
             self.rule.extend(static_prefix(paths::rule_reference(rule)));
             self.dependencies.declare(&self.rule, rule.span());
+            self.deepest = 0;
             self.rule(rule);
+            self.dependencies.weigh(&self.rule, self.deepest);
         }
+    }
+
+    /// Does `work` the given number of levels deeper.
+    pub(super) fn deeper(&mut self, levels: usize, work: impl FnOnce(&mut Self)) {
+        self.level += levels;
+        self.deepest = self.deepest.max(self.level);
+        work(self);
+        self.level -= levels;
     }
 
     fn rule(&mut self, rule: &Rule) {
@@ -61,7 +74,7 @@ impl Checker<'_, '_> {
         };
         if paths::components(computed).is_none() {
             self.refuse(
-                computed.span(),
+                paths::start(computed),
                 DiagnosticCode::RegoConstructUnsupported,
                 "a variable inside a rule's name is not supported: give the rule a fixed name and a variable key last",
             );
@@ -101,10 +114,13 @@ impl Checker<'_, '_> {
             let message = format!("a body holds more than {MAX_STATEMENTS} statements: split it into rules");
             self.refuse(&query.span, DiagnosticCode::TooLarge, message);
         }
-        for stmt in &query.stmts {
-            self.statement(stmt);
-        }
-        outputs(self);
+        let iterations = query.stmts.iter().filter(|stmt| self.iterates(&stmt.literal)).count();
+        self.deeper(iterations + LEVELS_OF_QUERY, |checker| {
+            for stmt in &query.stmts {
+                checker.statement(stmt);
+            }
+            outputs(checker);
+        });
         self.scopes.pop();
     }
 
@@ -208,7 +224,7 @@ impl Checker<'_, '_> {
                 let message = format!(
                     "`with` takes `{text}`, which may be undefined{place}: bind it to a variable before"
                 );
-                self.refuse(modifier.r#as.span(), DiagnosticCode::RegoConstructDiffers, message);
+                self.refuse(paths::start(&modifier.r#as), DiagnosticCode::RegoConstructDiffers, message);
             }
         }
     }

@@ -42,6 +42,7 @@ const BUILTINS: &[(&str, u8, Builtin)] = &[
     ("glob.match", 3, glob::matches),
     ("indexof", 2, text::indexof),
     ("indexof_n", 2, text::indexof_n),
+    ("json.is_valid", 1, text::json_is_valid),
     ("json.marshal", 1, text::json_marshal),
     ("json.unmarshal", 1, text::json_unmarshal),
     ("lower", 1, text::lower),

@@ -83,3 +83,9 @@ pub(super) fn json_unmarshal(given: &[Value]) -> anyhow::Result<Value> {
         Err(_) => failed("json.unmarshal: not JSON"),
     }
 }
+
+/// `json.is_valid(text)`; anything but text is not.
+pub(super) fn json_is_valid(given: &[Value]) -> anyhow::Result<Value> {
+    let [Value::String(text)] = given else { return Ok(Value::Bool(false)) };
+    Ok(Value::Bool(serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()))
+}
