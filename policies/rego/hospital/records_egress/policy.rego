@@ -37,7 +37,7 @@ deny contains {"code": "no_agreement", "message": "personal data needs a busines
 # METADATA
 # title: Masked identifiers for research
 # description: HIPAA 164.514(b), de-identification; GDPR article 89.
-obligations contains {"type": "mask", "categories": ["financial", "health", "personal"]} if {
+obligations contains {"type": "mask", "categories": ["financial", "personal"]} if {
 	input.destination.id in hospital_estate.research_destinations
 }
 

@@ -50,7 +50,7 @@ test_business_associate_gets_it_over_an_encrypted_connection if {
 test_research_gets_identifiers_masked if {
 	document := request({"id": "research-lake", "kind": "service"}, [finding])
 	allowed(document)
-	obliged(document) == {{"type": "mask", "categories": ["financial", "health", "personal"]}}
+	obliged(document) == {{"type": "mask", "categories": ["financial", "personal"]}}
 }
 
 test_service_inside_gets_it_as_it_is if {
