@@ -1,6 +1,6 @@
 //! Payment card numbers (ISO/IEC 7812): issuer range, length and Luhn check digit.
 
-use super::bytes::{joins_left, joins_right, tied_left, tied_right, word_before};
+use super::bytes::{joins_right, tied_left, tied_right, word_before};
 use super::card_brand::BRANDS;
 use super::number::{Run, digits};
 
@@ -30,15 +30,19 @@ const WINDOW: usize = 32;
 
 /// End of the card number that `run` starts with.
 ///
-/// The digits stand together or in a printed layout with one separator (space, `-` or `.`). They are
+/// The caller has seen that no word goes on into it. The digits stand together or in a printed layout with one separator (space, `-` or `.`). They are
 /// not part of a word, of a longer run of digits or of a decimal fraction.
 pub(super) fn find(content: &[u8], run: &Run) -> Option<usize> {
     let first = run.groups().first()?;
-    if joins_left(content, first.start) || tied_left(content, first.start, b".") {
+    let may_start = matches!(first.len(), 4 | 6 | 8 | 12..);
+    if !may_start || tied_left(content, first.start, b".") {
         return None;
     }
     if first.len() >= 12 {
         return is_card(content, first.start, first.end).then_some(first.end);
+    }
+    if run.groups().len() < 2 {
+        return None;
     }
     LAYOUTS.iter().find_map(|layout| {
         let end = run.end(layout.len());

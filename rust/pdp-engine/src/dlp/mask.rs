@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use aho_corasick::{AhoCorasickBuilder, MatchKind};
+use aho_corasick::{AhoCorasickBuilder, AhoCorasickKind, MatchKind};
 
 use super::bytes::{byte, joins_right};
 use super::detector::{MaskStyle, mask_style};
@@ -67,8 +67,12 @@ fn repeat_values(content: &[u8], spans: &mut Vec<Span>) {
         .filter_map(|span| Some((content.get(span.start..span.end)?, *span)))
         .filter(|(value, _)| VALUES.contains(&value.len()))
         .collect();
-    let builder = AhoCorasickBuilder::new().match_kind(MatchKind::LeftmostLongest).clone();
-    let Ok(automaton) = builder.build(values.iter().map(|(value, _)| value)) else { return };
+    // The kind that is quickest to build: it is used once.
+    let automaton = AhoCorasickBuilder::new()
+        .match_kind(MatchKind::LeftmostLongest)
+        .kind(Some(AhoCorasickKind::NoncontiguousNFA))
+        .build(values.iter().map(|(value, _)| value));
+    let Ok(automaton) = automaton else { return };
     for place in automaton.find_iter(content) {
         let (start, end) = (place.start(), place.end());
         let Some((_, span)) = values.get(place.pattern().as_usize()) else { continue };

@@ -1,6 +1,6 @@
 //! Numbers in text: groups of digits with single separators, offered to each detector of numbers.
 
-use super::bytes::{byte, run_end};
+use super::bytes::{byte, joins_left, run_end};
 use super::detector::Detector;
 use super::findings::Findings;
 use super::{ScanError, card, iban, phone, ssn};
@@ -34,6 +34,11 @@ impl Group {
 impl Run {
     pub(super) fn groups(&self) -> &[Group] {
         self.groups.get(..self.len).unwrap_or_default()
+    }
+
+    /// Digits in all groups.
+    pub(super) fn digits(&self) -> usize {
+        self.groups().iter().map(|group| group.len()).sum()
     }
 
     /// Whether the first groups have these lengths.
@@ -93,6 +98,10 @@ pub(super) fn find(content: &[u8], at: usize, findings: &mut Findings) -> Result
     if let Some((start, end)) = iban::find(content, at) {
         findings.push(Detector::Iban, start, end, 0.99)?;
         return Ok(end);
+    }
+    // No other number starts inside a word: identifiers and hexadecimal digests are passed over.
+    if joins_left(content, at) {
+        return Ok(run_end(content, at, usize::MAX, |byte| byte.is_ascii_digit()));
     }
     let run = Run::read(content, at);
     if run.groups().is_empty() {

@@ -24,6 +24,8 @@ const WORDS: &[&str] = &[
 const WINDOW: usize = 32;
 
 /// Span and confidence of the telephone number whose first digits are those of `run`.
+///
+/// The caller has seen that no word goes on into it.
 pub(super) fn find(content: &[u8], run: &Run) -> Option<(usize, usize, f64)> {
     let at = run.groups().first()?.start;
     match before(content, at, 1) {
@@ -116,7 +118,7 @@ fn is_nanp(content: &[u8], at: usize) -> bool {
 fn plain(content: &[u8], run: &Run) -> Option<(usize, usize, f64)> {
     let groups = run.groups();
     let start = groups.first()?.start;
-    if joins_left(content, start) || tied_left(content, start, b"-./") {
+    if tied_left(content, start, b"-./") || run.digits() < 7 {
         return None;
     }
     let area = if run.has_shape(&[1, 3, 3, 4]) && byte(content, start) == b'1' { 1 } else { 0 };

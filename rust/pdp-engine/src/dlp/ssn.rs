@@ -1,6 +1,6 @@
 //! United States social security numbers by the rules of the Social Security Administration.
 
-use super::bytes::{byte, joins_left, joins_right, tied_left, tied_right, word_before};
+use super::bytes::{byte, joins_right, tied_left, tied_right, word_before};
 use super::number::{Run, digits};
 
 const WORDS: &[&str] =
@@ -12,7 +12,7 @@ const WINDOW: usize = 40;
 const VOID: [u32; 3] = [78_051_120, 219_099_999, 457_555_462];
 
 /// End and confidence of the number that `run` starts with: `AAA-GG-SSSS`, `AAA GG SSSS`, or nine
-/// digits beside a word such as `ssn`.
+/// digits beside a word such as `ssn`. The caller has seen that no word goes on into it.
 pub(super) fn find(content: &[u8], run: &Run) -> Option<(usize, f64)> {
     let first = run.groups().first()?;
     let separator = if run.has_shape(&[3, 2, 4]) { run.separator(3) } else { None };
@@ -21,8 +21,7 @@ pub(super) fn find(content: &[u8], run: &Run) -> Option<(usize, f64)> {
         _ if first.len() == 9 => first.end,
         _ => return None,
     };
-    let joined = joins_left(content, first.start)
-        || joins_right(content, end)
+    let joined = joins_right(content, end)
         || byte(content, end) == b'_'
         || tied_left(content, first.start, b"-.")
         || tied_right(content, end, b"-.");

@@ -29,13 +29,11 @@ pub struct Rate {
 /// never gain.
 #[must_use]
 pub fn spend(state: State, rate: Rate, hits: u64, now_ns: u64) -> (State, Reading) {
-    // All times are scaled by `limit`, so one hit costs exactly `window` units.
+    // Debt and cost are scaled by `limit`, so one hit costs exactly `window` units.
     let limit = u128::from(rate.limit.max(1));
     let window = u128::from(rate.window_ns.max(1));
-    let now = u128::from(now_ns) * limit;
     let bucket = u128::from(rate.burst) * window;
-    let full_at = u128::from(state.full_at) * limit + u128::from(state.fraction).min(limit - 1);
-    let debt = full_at.saturating_sub(now).min(bucket);
+    let debt = debt(state, rate.limit.max(1), now_ns).min(bucket);
     let cost = u128::from(hits) * window;
 
     let free = bucket - debt;
@@ -44,12 +42,22 @@ pub fn spend(state: State, rate: Rate, hits: u64, now_ns: u64) -> (State, Readin
         return (state, Reading::refused(free / window, debt.div_ceil(limit), wait));
     }
     let after = debt + cost;
-    let scaled = now.saturating_add(after);
+    let (whole, fraction) = (after / limit, after % limit);
     let next = State {
-        full_at: u64::try_from(scaled / limit).unwrap_or(u64::MAX),
-        fraction: u64::try_from(scaled % limit).unwrap_or(0),
+        full_at: now_ns.saturating_add(u64::try_from(whole).unwrap_or(u64::MAX)),
+        fraction: u64::try_from(fraction).unwrap_or(0),
     };
-    (next, Reading::admitted((free - cost) / window, after.div_ceil(limit)))
+    (next, Reading::admitted((free - cost) / window, whole + u128::from(fraction > 0)))
+}
+
+/// What is missing in the bucket at `now_ns`, in nanoseconds times `limit`.
+fn debt(state: State, limit: u64, now_ns: u64) -> u128 {
+    // After a reload the fraction may be of another limit.
+    let fraction = u128::from(state.fraction.min(limit - 1));
+    match state.full_at.checked_sub(now_ns) {
+        Some(ahead) => u128::from(ahead) * u128::from(limit) + fraction,
+        None => 0,
+    }
 }
 
 impl State {
