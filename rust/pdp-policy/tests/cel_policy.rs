@@ -222,3 +222,18 @@ rule:
 ";
     assert_eq!(policy_on(policy, &document()).unwrap(), Some(json!({"output": true})));
 }
+
+#[test]
+fn items_of_a_documented_list_have_their_fields_and_no_others() {
+    let policy = |condition: &str| {
+        format!("name: n\nrule:\n  match:\n    - condition: \"{condition}\"\n      output: 'true'\n")
+    };
+    let mut document = document();
+    document["payload"] = json!({"findings": [{"detector": "iban", "confidence": 1}]});
+    let known = policy("payload.findings.exists(f, f.detector == 'iban' && has(f.confidence))");
+    assert_eq!(policy_on(&known, &document).unwrap(), Some(json!({"output": true})));
+    for unknown in ["f.detectr == 'iban'", "has(f.detectr)"] {
+        let unknown = policy(&format!("payload.findings.exists(f, {unknown})"));
+        assert!(faults(&unknown)[0].ends_with("`f` has no field `detectr`, did you mean `detector`"));
+    }
+}

@@ -1,5 +1,7 @@
 //! Tests of CEL policies, run as authors run them.
 
+#![allow(clippy::unwrap_used)]
+
 mod cel_schema;
 
 use std::sync::Arc;

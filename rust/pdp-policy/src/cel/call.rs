@@ -9,6 +9,7 @@ use cel::parser::Expression;
 
 use super::function::{self, Pattern};
 use super::lower::{Lowering, boolean, call, ident, node, qualified};
+use super::metered;
 use super::net::{Cidr, Ip};
 use super::parse::locate;
 use super::pattern;
@@ -62,9 +63,7 @@ impl Lowering<'_> {
             ("math.least", _) => self.extreme("math.@min", args),
             ("cel.bind", _) => self.bind(args),
             ("ip", Some(text)) => self.parsed(&text, Ip::parse(&text), "an IP address"),
-            ("timestamp", Some(text)) => {
-                self.parsed(&text, function::timestamp_of(&text), "an RFC 3339 time")
-            }
+            ("timestamp", Some(text)) => self.parsed(&text, metered::timestamp_of(&text), "an RFC 3339 time"),
             ("timestamp", None) => {
                 let args = self.arguments(args);
                 call(function::TIMESTAMP, args)

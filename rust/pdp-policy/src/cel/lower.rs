@@ -7,8 +7,7 @@
 use std::sync::Arc;
 
 use cel::common::ast::{
-    CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedEntryExpr, ListExpr, LiteralValue, MapExpr, SelectExpr,
-    operators,
+    CallExpr, EntryExpr, Expr, IdedEntryExpr, ListExpr, LiteralValue, MapExpr, SelectExpr, operators,
 };
 use cel::common::types::{CelBool, CelList};
 use cel::common::value::Val;
@@ -18,14 +17,10 @@ use super::function;
 use super::parse::{Fault, locate};
 use super::types::{self, Kind};
 use crate::diagnostic::DiagnosticCode;
-use crate::schema::{Schema, Shape, UnknownName, nearest};
+use crate::schema::{Field, Schema, Shape, UnknownName, nearest};
 
 /// Deepest tree, variables it uses included; bounds the stack of an evaluation.
 const MAX_DEPTH: usize = 48;
-/// Loops inside of loops.
-const MAX_LOOP_NESTING: usize = 3;
-/// Loops in one expression.
-const MAX_LOOPS: usize = 32;
 
 /// An expression made ready.
 #[derive(Debug)]
@@ -105,7 +100,7 @@ pub(super) fn lower_bound(
         schema,
         variables,
         pool,
-        bound,
+        bound: bound.into_iter().map(|name| Bound { name, fields: None }).collect(),
         faults,
         steps: 0,
         level: 0,
@@ -121,19 +116,26 @@ pub(super) fn lower_bound(
     }
 }
 
+/// A name that the expression itself binds.
+pub(super) struct Bound {
+    pub(super) name: String,
+    /// The fields of what it holds, where that is a documented message.
+    pub(super) fields: Option<&'static [Field]>,
+}
+
 pub(super) struct Lowering<'a> {
     pub(super) text: &'a str,
-    schema: Schema,
+    pub(super) schema: Schema,
     variables: &'a [Variable],
     pub(super) pool: &'a mut Pool,
     /// Names that loops bind, innermost last.
-    bound: Vec<String>,
+    pub(super) bound: Vec<Bound>,
     faults: Vec<Fault>,
-    steps: u64,
+    pub(super) steps: u64,
     level: usize,
     depth: usize,
-    loops: usize,
-    loop_level: usize,
+    pub(super) loops: usize,
+    pub(super) loop_level: usize,
 }
 
 impl Lowering<'_> {
@@ -198,18 +200,18 @@ impl Lowering<'_> {
 
     /// Lowers with `name` bound by the expression itself.
     pub(super) fn within(&mut self, name: &str, action: impl FnOnce(&mut Self) -> Expression) -> Expression {
-        self.bound.push(name.to_owned());
+        self.bound.push(Bound { name: name.to_owned(), fields: None });
         let lowered = action(self);
         self.bound.pop();
         lowered
     }
 
     fn is_bound(&self, name: &str) -> bool {
-        self.bound.iter().any(|bound| bound == name)
+        self.bound.iter().any(|bound| bound.name == name)
     }
 
     /// The steps of a path that starts at a declared name of the document.
-    fn document_path(&self, expr: &Expression) -> Option<Vec<Arc<str>>> {
+    pub(super) fn document_path(&self, expr: &Expression) -> Option<Vec<Arc<str>>> {
         let mut steps: Vec<Arc<str>> = Vec::new();
         let mut at = expr;
         loop {
@@ -287,6 +289,7 @@ impl Lowering<'_> {
         if self.is_variables(&select.operand) {
             return self.variable(&select);
         }
+        self.check_item_field(&select);
         if select.test {
             if let Some(mut steps) = self.document_path(&select.operand) {
                 steps.push(select.field.as_str().into());
@@ -376,77 +379,17 @@ impl Lowering<'_> {
         ident(format!("$c{}", self.pool.constants.len() - 1))
     }
 
-    fn comprehension(&mut self, mut loops: ComprehensionExpr) -> Expression {
-        self.loops += 1;
-        if self.loops > MAX_LOOPS || self.loop_level >= MAX_LOOP_NESTING {
-            let message =
-                format!("at most {MAX_LOOPS} macros, nested at most {MAX_LOOP_NESTING} deep, are allowed");
-            return self.fault(0, DiagnosticCode::TooLarge, message);
+    /// Notes a fault where `select` reads a field that the items of a documented list lack.
+    fn check_item_field(&mut self, select: &SelectExpr) {
+        let Expr::Ident(name) = &select.operand.expr else { return };
+        let bound = self.bound.iter().rev().find(|bound| bound.name == *name);
+        let Some(fields) = bound.and_then(|bound| bound.fields) else { return };
+        if fields.iter().all(|field| field.name != select.field) {
+            let suggestion = nearest(fields.iter().map(|field| field.name), &select.field);
+            let (name, parent) = (select.field.clone(), name.clone());
+            self.unknown(&UnknownName { name, parent, suggestion });
         }
-        loops.iter_range = self.copied(loops.iter_range);
-        self.loop_level += 1;
-        self.bound.push(loops.iter_var.clone());
-        let before = self.steps;
-        let Expr::Call(step) = std::mem::take(&mut loops.loop_step).expr else {
-            return self.unsupported(0, "this macro is not supported");
-        };
-        let mut step_args = step.args.into_iter();
-        match (step.func_name.as_str(), step_args.next(), step_args.next(), step_args.next()) {
-            (operators::LOGICAL_AND | operators::LOGICAL_OR, Some(result), Some(body), None) => {
-                let body = self.expression(body);
-                loops.loop_step = call(&step.func_name, vec![result, body]);
-                let tick = self.tick(before);
-                loops.loop_cond = call(operators::CONDITIONAL, vec![tick, loops.loop_cond, boolean(false)]);
-            }
-            (operators::CONDITIONAL, Some(guard), Some(append), Some(result)) => {
-                let guard = self.expression(guard);
-                let append = self.append(append);
-                let tick = self.tick(before);
-                let guard = call(operators::CONDITIONAL, vec![tick, guard, boolean(false)]);
-                loops.loop_step = call(operators::CONDITIONAL, vec![guard, append, result]);
-            }
-            (operators::ADD, Some(result), Some(items), None) => {
-                let append = self.append(call(operators::ADD, vec![result, items]));
-                let tick = self.tick(before);
-                loops.loop_step = ticking(append, &tick);
-            }
-            _ => return self.unsupported(0, "this macro is not supported"),
-        }
-        self.bound.pop();
-        self.loop_level -= 1;
-        node(Expr::Comprehension(Box::new(loops)))
     }
-
-    /// `@result + [item]` with the item lowered; `@result + 1` as it stands.
-    fn append(&mut self, append: Expression) -> Expression {
-        let Expr::Call(mut append) = append.expr else {
-            return self.unsupported(0, "this macro is not supported");
-        };
-        if let Some(Expr::List(list)) = append.args.get_mut(1).map(|items| &mut items.expr) {
-            let elements = std::mem::take(&mut list.elements);
-            list.elements = elements.into_iter().map(|item| self.copied(item)).collect();
-        }
-        node(Expr::Call(append))
-    }
-
-    fn tick(&self, before: u64) -> Expression {
-        ident(format!("$t{}", self.steps - before + 2))
-    }
-}
-
-/// Puts the tick around the appended item: the step must stay an append, which the
-/// engine runs in place, instead of copying the result so far on every pass.
-fn ticking(append: Expression, tick: &Expression) -> Expression {
-    let Expr::Call(mut append) = append.expr else { return append };
-    if let Some(Expr::List(list)) = append.args.get_mut(1).map(|items| &mut items.expr) {
-        let elements = std::mem::take(&mut list.elements);
-        let null = || node(Expr::Literal(LiteralValue::Null));
-        list.elements = elements
-            .into_iter()
-            .map(|item| call(operators::CONDITIONAL, vec![tick.clone(), item, null()]))
-            .collect();
-    }
-    node(Expr::Call(append))
 }
 
 /// Whether the value is surely no list, map or long text.

@@ -1,5 +1,7 @@
 //! From text to a syntax tree, with size and depth bounded before the parser sees the text.
 
+use std::panic::catch_unwind;
+
 use cel::parser::pratt_parser::{Lexer, TokenKind};
 use cel::parser::{Expression, PrattParser};
 
@@ -28,8 +30,14 @@ impl Fault {
     }
 }
 
-/// Parses `text`, expanding the standard macros.
+/// Parses `text`, expanding the standard macros. A parser that panics has refused the text.
 pub(super) fn parse(text: &str) -> Result<Expression, Vec<Fault>> {
+    catch_unwind(|| parse_bounded(text)).unwrap_or_else(|_| {
+        Err(vec![Fault::new(0, DiagnosticCode::CelSyntax, "the expression cannot be parsed")])
+    })
+}
+
+fn parse_bounded(text: &str) -> Result<Expression, Vec<Fault>> {
     bound(text).map_err(|fault| vec![fault])?;
     let parser = PrattParser::new()
         .max_recursion_depth(MAX_RECURSION)

@@ -12,7 +12,7 @@ use cel::{Context, Env, ExecutionError};
 use super::convert::{detach, from_engine, to_engine};
 use super::function;
 use super::lower::{Path, Pool, Unit};
-use super::meter;
+use super::{meter, metered};
 use crate::diagnostic::Span;
 use crate::program::{Budget, EvalError, Evaluator, Input, Program};
 use crate::value::{Key, Map, Value};
@@ -298,7 +298,7 @@ impl<'a> Frame<'a> {
             let context = self.context();
             let unit = self.plan.variables.get(at).copied().unwrap_or(usize::MAX);
             let value = self.value(unit, &context).map_err(|error| error.to_string())?;
-            let paid = function::pay_for(value.as_ref());
+            let paid = metered::pay_for(value.as_ref());
             paid.then(|| detach(value.as_ref()))
                 .flatten()
                 .ok_or_else(|| self.error(unit, "cannot be kept in a variable").to_string())

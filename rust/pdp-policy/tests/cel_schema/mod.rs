@@ -39,6 +39,16 @@ pub const SCHEMA: Schema = Schema {
         ),
         field("device", Shape::Message(&[field("managed", Shape::Bool), field("compliant", Shape::Bool)])),
         field("behaviour", Shape::Message(&[field("score", Shape::Float)])),
+        field(
+            "payload",
+            Shape::Message(&[field(
+                "findings",
+                Shape::List(&Shape::Message(&[
+                    field("detector", Shape::Text),
+                    field("confidence", Shape::Float),
+                ])),
+            )]),
+        ),
         field("context", Shape::Map(&Shape::Any)),
         field("now", Shape::Now),
         field("function", Shape::Message(&[field("id", Shape::Text)])),
