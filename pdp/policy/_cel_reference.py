@@ -135,8 +135,6 @@ def expression_value(text: str, document: Mapping[str, Any]) -> str:
 def _activation(celpy: Any, document: Mapping[str, Any]) -> dict[str, Any]:
     """An input document as cel-python's names."""
     whole = {name: {} for name in _MESSAGES} | dict(document)
-    # CEL reserves the word `function`.
-    whole["workload"] = whole.pop("function")
     # CEL reserves the word `function`; policies read it under this name.
     whole["workload"] = whole.pop("function")
     return {name: celpy.json_to_cel(value) for name, value in whole.items()}

@@ -13,7 +13,7 @@ from pdp.model import Effect, Question, ReasonCode
 from pdp.policy._manifest import MANIFEST
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
 
     from pdp.model import CheckRequest, Decision, Finding
@@ -49,6 +49,12 @@ class PolicyVerdict:
         """An ALLOW under `obligations`, each with its `type`."""
         return cls("ALLOW", (), tuple(sorted(canonical(one) for one in obligations)))
 
+    def on(self, findings: Sequence[Finding]) -> PolicyVerdict:
+        """The verdict as a decision states it: a mask that covers none of `findings` is not an obligation."""
+        found = {one.detector for one in findings} | {one.category for one in findings}
+        kept = [one for one in self.obligations if _covers(json.loads(one), found)]
+        return replace(self, obligations=tuple(kept))
+
     @classmethod
     def deny(cls, codes: list[str]) -> Self:
         """A DENY with `codes`."""
@@ -67,6 +73,12 @@ class PolicyVerdict:
 def canonical(value: Any) -> str:
     """`value` as JSON with sorted keys, whole floats as integers: engines print them either way."""
     return json.dumps(_plain(value), sort_keys=True, ensure_ascii=False)
+
+
+def _covers(obligation: Mapping[str, Any], found: set[str]) -> bool:
+    if obligation.get("type") != "mask":
+        return True
+    return not found.isdisjoint([*obligation.get("detectors", ()), *obligation.get("categories", ())])
 
 
 def _plain(value: Any) -> Any:

@@ -188,7 +188,7 @@ def _compare_requests(
             except RequestError:
                 continue  # no policy sees it, so there is nothing to compare
             document = input_document(request, findings)
-            tally.compare(entry, name, str(verdict), str(reference.check(document)))
+            tally.compare(entry, name, str(verdict), str(reference.check(document).on(findings)))
 
 
 def _compare_limits(

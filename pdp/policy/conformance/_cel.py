@@ -141,17 +141,16 @@ def _tagged(value: Any) -> dict[str, Any]:  # noqa: PLR0911 - one answer a kind
 
 def _tagged_message(packed: Any) -> dict[str, Any]:
     """A well-known message as the value it stands for."""
-    from google.protobuf import (  # noqa: PLC0415
+    from google.protobuf import (  # noqa: PLC0415 - only this suite needs them
+        descriptor_pool,
         duration_pb2,
-        symbol_database,
+        message_factory,
         timestamp_pb2,
     )
 
     name = packed.TypeName()
-    pool = symbol_database.Default().pool
-    from google.protobuf import message_factory  # noqa: PLC0415
-
-    message = message_factory.GetMessageClass(pool.FindMessageTypeByName(name))()
+    described = descriptor_pool.Default().FindMessageTypeByName(name)
+    message: Any = message_factory.GetMessageClass(described)()
     packed.Unpack(message)
     if name == timestamp_pb2.Timestamp.DESCRIPTOR.full_name:
         return {"timestamp": message.ToJsonString()}
