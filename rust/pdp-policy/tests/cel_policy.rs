@@ -55,7 +55,7 @@ fn no_match_is_undefined() {
 }
 
 #[test]
-fn failing_nested_rule_leaves_later_matches_untried() {
+fn nested_rule_under_a_condition_decides() {
     let policy = "
 name: n
 rule:
@@ -154,9 +154,8 @@ rule:
         [
             "p.yaml:2:1: document: `imports` is not supported: types are built in, remove it",
             "p.yaml:4:3: document: a rule has no key `matches`, did you mean `match`",
-            "p.yaml:6:7: document: this match always holds, so those after it are never reached",
+            "p.yaml:6:7: document: this match always answers, so those after it are never reached",
             "p.yaml:7:27: document: a match has no key `outputs`, did you mean `output`",
-            "p.yaml:7:7: document: this match always holds, so those after it are never reached",
             "p.yaml:7:7: document: a match needs either an `output` or a `rule`",
             "p.yaml:8:7: document: a match needs either an `output` or a `rule`",
         ]
@@ -236,4 +235,56 @@ fn items_of_a_documented_list_have_their_fields_and_no_others() {
         let unknown = policy(&format!("payload.findings.exists(f, {unknown})"));
         assert!(faults(&unknown)[0].ends_with("`f` has no field `detectr`, did you mean `detector`"));
     }
+}
+
+#[test]
+fn nested_rule_without_a_condition_is_tried_and_left() {
+    let policy = "
+name: n
+rule:
+  match:
+    - rule:
+        match:
+          - {condition: subject.id == 'eve', output: 'false'}
+    - condition: 'true'
+      rule:
+        match:
+          - {condition: subject.id == 'bob', output: 'false'}
+    - output: 'true'
+";
+    assert_eq!(policy_on(policy, &document()).unwrap(), Some(json!({"output": true})));
+}
+
+#[test]
+fn variable_of_a_nested_rule_hides_the_one_around_it() {
+    let policy = "
+name: n
+rule:
+  variables:
+    - {name: i, expression: '1'}
+    - {name: j, expression: '2'}
+  match:
+    - condition: action == 'read'
+      rule:
+        variables: [{name: i, expression: variables.i + 4}]
+        match: [{output: variables.i + variables.j}]
+    - output: variables.i
+";
+    assert_eq!(policy_on(policy, &document()).unwrap(), Some(json!({"output": 7})));
+    let mut other = document();
+    other["action"] = json!("write");
+    assert_eq!(policy_on(policy, &other).unwrap(), Some(json!({"output": 1})));
+}
+
+#[test]
+fn nested_rule_that_always_answers_ends_its_rule() {
+    let policy = "
+name: n
+rule:
+  match:
+    - rule: {match: [{output: 'true'}]}
+    - output: 'false'
+";
+    let message = "document: this match always answers, so those after it are never reached";
+    assert_eq!(faults(policy), [format!("p.yaml:5:7: {message}")]);
 }

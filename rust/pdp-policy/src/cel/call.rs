@@ -23,7 +23,7 @@ impl Lowering<'_> {
             None => self.global(func_name, args),
             Some(target) => {
                 let name = qualified(&target).map(|namespace| format!("{namespace}.{func_name}"));
-                match name.filter(|name| function::GLOBAL.iter().any(|(known, _)| known == name)) {
+                match name.filter(|name| function::FUNCTIONS.iter().any(|(known, _)| known == name)) {
                     Some(name) => self.global(name, args),
                     None => self.member(&func_name, *target, args),
                 }
@@ -54,7 +54,7 @@ impl Lowering<'_> {
             }
             _ => {}
         }
-        if !self.is_callable(&name, args.len(), function::GLOBAL) {
+        if !self.is_callable(&name, args.len(), function::FUNCTIONS) {
             return null();
         }
         match (name.as_str(), args.first().and_then(text_of)) {
@@ -77,7 +77,7 @@ impl Lowering<'_> {
     }
 
     fn member(&mut self, name: &str, target: Expression, mut args: Vec<Expression>) -> Expression {
-        if !self.is_callable(name, args.len(), function::MEMBER) {
+        if !self.is_callable(name, args.len(), function::METHODS) {
             return null();
         }
         let metered = match name {
@@ -109,12 +109,12 @@ impl Lowering<'_> {
     /// Whether the function exists and takes so many arguments; a fault is noted where not.
     fn is_callable(&mut self, name: &str, arguments: usize, table: &[(&str, &[usize])]) -> bool {
         let short = name.rsplit('.').next().unwrap_or(name);
-        let at = locate(self.text, short, name.contains('.') || std::ptr::eq(table, function::MEMBER));
+        let at = locate(self.text, short, name.contains('.') || std::ptr::eq(table, function::METHODS));
         let Some((_, arities)) = table.iter().find(|(known, _)| *known == name) else {
             let other =
-                if std::ptr::eq(table, function::MEMBER) { function::GLOBAL } else { function::MEMBER };
+                if std::ptr::eq(table, function::METHODS) { function::FUNCTIONS } else { function::METHODS };
             let hint = if other.iter().any(|(known, _)| *known == name) {
-                match std::ptr::eq(other, function::MEMBER) {
+                match std::ptr::eq(other, function::METHODS) {
                     true => format!(", write `value.{name}(..)`"),
                     false => format!(", write `{name}(value)`"),
                 }

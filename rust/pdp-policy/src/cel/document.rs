@@ -152,7 +152,7 @@ impl<'a> Builder<'a> {
         let outside = self.visible.len();
         if let Some(variables) = variables {
             for item in self.items(variables, "`variables`") {
-                self.variable(item);
+                self.variable(item, outside);
             }
         }
         let mut rule = Rule { matches: Vec::new() };
@@ -170,7 +170,7 @@ impl<'a> Builder<'a> {
         Some(rule)
     }
 
-    fn variable(&mut self, node: &Node) {
+    fn variable(&mut self, node: &Node, outside: usize) {
         let keys = ["name", "expression", "description"];
         let Some([name, expression, _]) = self.fields(node, "a variable", keys) else { return };
         let (Some(name_node), Some(expression)) = (name, expression) else {
@@ -180,8 +180,8 @@ impl<'a> Builder<'a> {
         if !is_identifier(&name) {
             return self.fault(name_node, format!("`{name}` is no identifier"));
         }
-        if self.visible.iter().any(|variable| variable.name == name) {
-            return self.fault(name_node, format!("the variable `{name}` is already defined"));
+        if self.visible.iter().skip(outside).any(|variable| variable.name == name) {
+            return self.fault(name_node, format!("the variable `{name}` is already defined in this rule"));
         }
         let unit = self.expression(expression, &format!("variable {name}"));
         // A faulty variable is declared all the same, so that its uses are no faults too.
@@ -196,11 +196,17 @@ impl<'a> Builder<'a> {
         let keys = ["condition", "output", "explanation", "rule"];
         let [condition, output, explanation, rule] = self.fields(node, "a match", keys)?;
         let always = condition.is_none_or(|condition| condition.as_text().map(str::trim) == Some("true"));
-        if always && !last {
-            self.fault(node, "this match always holds, so those after it are never reached");
-        }
-        let condition = condition.map(|condition| self.expression(condition, "condition"));
+        let condition =
+            condition.filter(|_| !always).map(|condition| self.expression(condition, "condition"));
         let outcome = self.outcome(node, output, explanation, rule);
+        let ends = match &outcome {
+            Some(Outcome::Output { .. }) => true,
+            Some(Outcome::Rule(nested)) => nested.always_answers(),
+            None => false,
+        };
+        if always && ends && !last {
+            self.fault(node, "this match always answers, so those after it are never reached");
+        }
         // Each expression is looked at before any of them ends the match: all faults are shown.
         match condition {
             Some(condition) => Some(Match { condition: Some(condition?), outcome: outcome? }),

@@ -12,7 +12,7 @@ use super::net::opaque;
 use super::{metered, network};
 
 /// Functions called as `name(..)`, with the numbers of arguments they take.
-pub(super) const GLOBAL: &[(&str, &[usize])] = &[
+pub const FUNCTIONS: &[(&str, &[usize])] = &[
     ("base64.decode", &[1]),
     ("base64.encode", &[1]),
     ("bool", &[1]),
@@ -58,7 +58,7 @@ pub(super) const GLOBAL: &[(&str, &[usize])] = &[
 ];
 
 /// Functions called as `target.name(..)`, with the numbers of arguments they take.
-pub(super) const MEMBER: &[(&str, &[usize])] = &[
+pub const METHODS: &[(&str, &[usize])] = &[
     ("charAt", &[1]),
     ("contains", &[1]),
     ("containsCIDR", &[1]),

@@ -25,7 +25,8 @@
 //! `output`, any value, and `explanation`, text, where the match has one. What an output
 //! means is its reader's: this product reads `true` as allow, `false` as deny, and a map
 //! with `effect` (`allow` or `deny`), `code`, `message` and `obligations`. A nested rule
-//! whose own matches all fail makes the answer undefined; later matches are not tried.
+//! whose matches all fail makes the answer undefined where it stands under a condition;
+//! without one, the matches after it are tried. Its variables may hide those around it.
 //!
 //! # Names
 //!
@@ -36,11 +37,27 @@
 //!
 //! # What differs from the specification
 //!
-//! Refused at load, with the place: optional values, built messages, patterns that are no
-//! literals, unknown names and functions, wrong numbers of arguments, `has` of a variable.
-//! Whole numbers are `int` and others `double`, also below open maps, where protobuf has
-//! only `double`. `ip` refuses IPv4-mapped addresses in every spelling, since they would
-//! slip past the networks they belong to.
+//! Refused at load, with the place: optional values, built messages, macros of two
+//! variables, patterns that are no literals, formats that are no literals, unknown names
+//! and functions, wrong numbers of arguments, `has` of a variable, and operations whose
+//! types are known to make them fail or compare what is never equal.
+//!
+//! Put right, because the engine below reads them otherwise: patterns have RE2's syntax,
+//! where `\d`, `\w`, `\s` and `\b` are ASCII; timestamps are RFC 3339 and nothing else;
+//! `getMilliseconds` of a duration is the part below a second.
+//!
+//! Kept apart: whole numbers are `int` and others `double`, also below open maps, where
+//! protobuf has only `double`. `ip` refuses IPv4-mapped addresses in every spelling, since
+//! they would slip past the networks they belong to. `NaN` has no order, which is an error.
+//!
+//! # Bounds
+//!
+//! Checked before parsing: the length of an expression ([`MAX_EXPRESSION_BYTES`]), its
+//! tokens and the nesting of its brackets. Checked before evaluating: the depth of the
+//! tree with the variables it uses, the number of loops and their nesting, three. Metered
+//! while evaluating: every pass of a loop spends its nodes and looks at the clock, and every
+//! copy spends memory, so a budget is passed by no more than one pass of an innermost loop.
+//! A budget once passed is the evaluation's error, whatever `||` made of it.
 
 mod call;
 mod convert;
@@ -66,6 +83,7 @@ use crate::diagnostic::{Diagnostic, DiagnosticCode, Span};
 use crate::program::{Program, Source};
 use crate::schema::Schema;
 pub use expression::{Evaluation, evaluate_expression};
+pub use function::{FUNCTIONS, METHODS};
 use lower::{Pool, Variable};
 use parse::Fault;
 pub use parse::MAX_EXPRESSION_BYTES;

@@ -32,6 +32,19 @@ pub(super) struct Rule {
     pub(super) matches: Vec<Match>,
 }
 
+impl Rule {
+    /// Whether some match answers whatever the input.
+    pub(super) fn always_answers(&self) -> bool {
+        self.matches.iter().any(|choice| {
+            choice.condition.is_none()
+                && match &choice.outcome {
+                    Outcome::Output { .. } => true,
+                    Outcome::Rule(nested) => nested.always_answers(),
+                }
+        })
+    }
+}
+
 /// One way a rule may go. Expressions are places in [`Plan::units`].
 #[derive(Debug)]
 pub(super) struct Match {
@@ -172,7 +185,12 @@ impl<'a> Frame<'a> {
                 continue;
             }
             return match &choice.outcome {
-                Outcome::Rule(nested) => self.rule(nested, context),
+                // As the reference implementation composes them: a nested rule without a
+                // condition is tried like matches of this rule, one with a condition decides.
+                Outcome::Rule(nested) => match self.rule(nested, context)? {
+                    None if choice.condition.is_none() => continue,
+                    answer => Ok(answer),
+                },
                 Outcome::Output { output, explanation } => {
                     self.outcome(*output, *explanation, context).map(Some)
                 }
@@ -216,7 +234,9 @@ impl<'a> Frame<'a> {
         let Some(placed) = self.plan.units.get(unit) else {
             return Err(EvalError::Policy { message: format!("{}: no such expression", self.plan.file) });
         };
-        if !meter::tick(placed.unit.steps) {
+        // Loops look at the clock in every pass; without any, every eighth expression will do.
+        let within = if unit % 8 == 7 { meter::tick } else { meter::spend };
+        if !within(placed.unit.steps) {
             return Err(self.error(unit, "passed its budget"));
         }
         cel::Value::resolve_val(&placed.unit.tree, context)
