@@ -10,8 +10,10 @@ use tonic::{Code, Status};
 /// Trailer that carries the encoded [`ErrorDetail`] of a failed call.
 pub const DETAIL_TRAILER: &str = "pdp-error-bin";
 
-/// Longest field path that is sent back, in bytes.
+/// Longest field path and message that are sent back, in bytes: both travel in
+/// headers, which many clients bound at 8 KiB, and both may hold what a caller sent.
 const MAX_FIELD_BYTES: usize = 256;
+const MAX_MESSAGE_BYTES: usize = 1_024;
 
 /// A request that does not have its documented form.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -72,12 +74,19 @@ pub fn internal() -> ErrorDetail {
 }
 
 fn with_code(code: Code, reason: ErrorReason, field: &str, message: impl Into<String>) -> ErrorDetail {
-    let mut end = field.len().min(MAX_FIELD_BYTES);
-    while !field.is_char_boundary(end) {
+    let field = cut(field, MAX_FIELD_BYTES).to_owned();
+    let mut message = message.into();
+    message.truncate(cut(&message, MAX_MESSAGE_BYTES).len());
+    ErrorDetail { reason: reason.into(), field, message, grpc_code: code as i32 }
+}
+
+/// At most `most` bytes of `text`, whole characters.
+fn cut(text: &str, most: usize) -> &str {
+    let mut end = text.len().min(most);
+    while !text.is_char_boundary(end) {
         end -= 1;
     }
-    let field = field.get(..end).unwrap_or_default().to_owned();
-    ErrorDetail { reason: reason.into(), field, message: message.into(), grpc_code: code as i32 }
+    text.get(..end).unwrap_or_default()
 }
 
 impl From<InvalidRequest> for ErrorDetail {
@@ -127,10 +136,11 @@ mod tests {
     }
 
     #[test]
-    fn long_field_is_cut_at_a_character() {
-        let field = "ä".repeat(MAX_FIELD_BYTES);
-        let cut = detail(ErrorReason::TooDeep, &field, "x").field;
-        assert!(cut.len() <= MAX_FIELD_BYTES && cut.chars().all(|c| c == 'ä'));
+    fn what_a_caller_sent_is_cut_at_a_character() {
+        let long = "ä".repeat(MAX_MESSAGE_BYTES);
+        let cut = detail(ErrorReason::TooDeep, &long, format!("x{long}"));
+        assert!(cut.field.len() <= MAX_FIELD_BYTES && cut.field.chars().all(|c| c == 'ä'));
+        assert_eq!(cut.message.len(), MAX_MESSAGE_BYTES - 1);
     }
 
     #[test]

@@ -8,14 +8,12 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use pdp_state::MemoryStore;
 use serde::Serialize;
 
 use crate::metrics::Snapshot;
 use crate::reload::Reloader;
 use crate::service::drain::DrainSignal;
-
-/// Reports the number of live keys of a limit store.
-pub(crate) type LimitKeys = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 /// What the probes look at.
 #[derive(Clone)]
@@ -24,7 +22,7 @@ pub(crate) struct Probes {
     pub(crate) drain: DrainSignal,
     /// Keys and addresses of listeners that are reachable from outside in plaintext.
     pub(crate) exposed: Arc<Vec<(&'static str, SocketAddr)>>,
-    pub(crate) limit_keys: Option<LimitKeys>,
+    pub(crate) store: Arc<MemoryStore>,
 }
 
 /// Body of `/readyz`.
@@ -71,7 +69,7 @@ async fn metrics(State(probes): State<Probes>) -> impl IntoResponse {
         revision: active.set.revision().to_string(),
         policies: active.set.policies().len(),
         reload_failed: !probes.reloader.last_failure().is_empty(),
-        limit_keys: probes.limit_keys.as_ref().map(|count| count()),
+        limits: probes.store.stats(),
     };
     let text = probes.reloader.decider().metrics().render(&snapshot);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)

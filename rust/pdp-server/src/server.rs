@@ -27,7 +27,7 @@ use crate::service::admission::Admission;
 use crate::service::drain::{DrainTrigger, drain};
 use crate::service::standard::{self, Health};
 use crate::tls::{self, TlsError};
-use crate::watch::Watch;
+use crate::watch::{self, Watch};
 
 /// Time request threads get to be ready for a new set before it serves anyway.
 const WARM_TIMEOUT: Duration = Duration::from_secs(10);
@@ -111,6 +111,8 @@ impl Server {
         let tls = config.tls.as_ref().map(tls::server_config).transpose()?.map(TlsAcceptor::from);
         let sockets = Sockets::bind(&listeners)?;
         let addresses = sockets.addresses()?;
+        // Looked at before it is read: a change in between must not be missed.
+        let seen = watch::digest(&config.policies);
         let set = reload::load(&config.policies).map_err(StartError::Policies)?;
         let store = Arc::new(MemoryStore::new(MemoryStoreOptions::default()));
         let decider = Decider::new(set, config.worker_options(), store.clone());
@@ -136,7 +138,7 @@ impl Server {
             reloader: reloader.clone(),
             drain: signal.clone(),
             exposed: Arc::new(exposed(config, &listeners)),
-            limit_keys: Some(Arc::new(move || store.stats().keys as u64)),
+            store,
         };
         let control = Control {
             sockets,
@@ -148,7 +150,7 @@ impl Server {
         };
         let Started { handle, thread: control, stop } = control.start()?;
         let interval = Duration::from_millis(config.watch_interval_ms);
-        let watch = config.watch.then(|| Watch::start(reloader.clone(), interval)).transpose()?;
+        let watch = config.watch.then(|| Watch::start(reloader.clone(), interval, seen)).transpose()?;
         tracing::info!(listen = %addresses.decision, threads = threads.len(), "decision service is listening");
         let parts = Mutex::new(Some(Parts { handles, threads, watch, control, stop }));
         Ok(Self {

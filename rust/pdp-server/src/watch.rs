@@ -25,13 +25,12 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// Looks every `interval` and reloads once what was seen has settled.
-    pub(crate) fn start(reloader: Arc<Reloader>, interval: Duration) -> std::io::Result<Self> {
+    /// `loaded` is the digest of what the set that serves was read from.
+    pub(crate) fn start(reloader: Arc<Reloader>, interval: Duration, loaded: u64) -> std::io::Result<Self> {
         let (stop, stopped) = channel();
-        // Taken before the thread runs: a change right after the start must not be missed.
-        let seen = digest(reloader.directory());
         let thread = std::thread::Builder::new()
             .name("pdp-watch".to_owned())
-            .spawn(move || watch(&reloader, interval, seen, &stopped))?;
+            .spawn(move || watch(&reloader, interval, loaded, &stopped))?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })
     }
 }
@@ -64,7 +63,7 @@ fn watch(reloader: &Reloader, interval: Duration, mut loaded: u64, stopped: &Rec
 }
 
 /// A digest over names, sizes and times of everything below `directory`.
-fn digest(directory: &Path) -> u64 {
+pub(crate) fn digest(directory: &Path) -> u64 {
     let mut hasher = DefaultHasher::new();
     let mut pending = vec![(directory.to_path_buf(), 0)];
     let mut entries = 0;

@@ -25,12 +25,19 @@ pub(crate) struct Evaluators {
     set: Arc<PolicySet>,
     prepared: Vec<Option<Prepared>>,
     budget: BudgetOptions,
+    /// Wall time that the caller leaves, whatever the budgets are.
+    most_time: Duration,
 }
 
 impl Evaluators {
     pub(crate) fn new(set: Arc<PolicySet>, budget: BudgetOptions) -> Self {
         let prepared = (0..set.policies().len()).map(|_| None).collect();
-        Self { set, prepared, budget }
+        Self { set, prepared, budget, most_time: Duration::MAX }
+    }
+
+    /// Bounds each evaluation from now on.
+    pub(crate) fn limit_time(&mut self, most: Option<Duration>) {
+        self.most_time = most.unwrap_or(Duration::MAX);
     }
 
     /// Makes the evaluators of the first `most` policies.
@@ -89,7 +96,7 @@ impl Evaluators {
     fn budget(&self, position: u32, now: SystemTime) -> Budget {
         let own = self.set.policy(position).map(|policy| policy.budget).unwrap_or_default();
         Budget {
-            time: own.time.unwrap_or(self.budget.time).max(Duration::from_micros(1)),
+            time: own.time.unwrap_or(self.budget.time).min(self.most_time).max(Duration::from_micros(1)),
             instructions: own.instructions.unwrap_or(self.budget.instructions),
             memory_bytes: own.memory_bytes.unwrap_or(self.budget.memory_bytes),
             now,

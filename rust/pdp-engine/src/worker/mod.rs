@@ -68,6 +68,11 @@ impl Worker {
         self.evaluators.warm(most);
     }
 
+    /// Bounds the wall time of each evaluation from now on by what a caller's deadline leaves.
+    pub fn limit_time(&mut self, most: Option<Duration>) {
+        self.evaluators.limit_time(most);
+    }
+
     /// The policy set that decides.
     #[must_use]
     pub fn policy_set(&self) -> &Arc<PolicySet> {

@@ -69,13 +69,12 @@ impl Decider {
         self.shared.active.store(Arc::new(Active { set, loaded_at: SystemTime::now() }));
     }
 
-    /// Makes this thread ready for a set that is about to become active, a few
-    /// policies at a time; `pause` runs in between so that requests are not held up.
+    /// Makes this thread ready for a set that is about to become active, policy by
+    /// policy; `pause` runs in between so that requests are not held up.
     pub(crate) async fn warm(&self, set: Arc<PolicySet>, pause: impl AsyncFn()) {
-        const STEP: usize = 8;
         let policies = set.policies().len().min(WARM_POLICIES);
         let mut worker = Worker::new(set, &self.shared.options);
-        for most in (STEP..policies + STEP).step_by(STEP) {
+        for most in 1..=policies {
             worker.warm(most);
             pause().await;
         }

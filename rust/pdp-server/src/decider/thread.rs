@@ -91,6 +91,7 @@ impl ThreadState {
             return Err(errors::deadline_passed());
         }
         self.refresh(decider);
+        self.worker.limit_time(deadline.map(|deadline| deadline - start));
         let outcome = catch_unwind(AssertUnwindSafe(|| self.answer(decider, request, start)));
         outcome.unwrap_or_else(|_| {
             decider.shared.metrics.panics.add(1);

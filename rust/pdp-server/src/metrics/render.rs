@@ -3,6 +3,7 @@
 use std::fmt::{self, Write};
 
 use pdp_proto::v1::ErrorReason;
+use pdp_state::MemoryStats;
 
 use super::{BUCKETS_MICROSECONDS, Counter, Metrics, ThreadMetrics};
 
@@ -17,8 +18,8 @@ pub struct Snapshot {
     pub policies: usize,
     /// Whether the last reload failed.
     pub reload_failed: bool,
-    /// Live keys of the limit store, where it counts them.
-    pub limit_keys: Option<u64>,
+    /// What the limit store holds and did.
+    pub limits: MemoryStats,
 }
 
 impl Metrics {
@@ -53,9 +54,7 @@ impl Metrics {
         )?;
         gauge(out, "pdp_in_flight", "Calls in progress.", self.in_flight.get())?;
         gauge(out, "pdp_connections", "Connections open.", self.connections.get())?;
-        if let Some(keys) = snapshot.limit_keys {
-            gauge(out, "pdp_limit_keys", "Live keys of the limit store.", keys)?;
-        }
+        limits(out, &snapshot.limits)?;
         let count =
             |out: &mut String, name, help, value: &Counter| single(out, name, "counter", help, value.get());
         count(out, "pdp_memo_hits_total", "Stages answered from the memo.", &sum.memo_hits)?;
@@ -85,6 +84,25 @@ fn head(out: &mut String, name: &str, kind: &str, help: &str) -> fmt::Result {
 fn single(out: &mut String, name: &str, kind: &str, help: &str, value: u64) -> fmt::Result {
     head(out, name, kind, help)?;
     writeln!(out, "{name} {value}")
+}
+
+fn limits(out: &mut String, stats: &MemoryStats) -> fmt::Result {
+    single(out, "pdp_limit_keys", "gauge", "Counters held by the limit store.", stats.keys as u64)?;
+    let help = "Requests whose ids the limit store remembers.";
+    single(out, "pdp_limit_replays", "gauge", help, stats.replays as u64)?;
+    for (name, help, value) in [
+        ("pdp_limit_keys_evicted_total", "Expired counters dropped.", stats.evicted),
+        ("pdp_limit_store_full_total", "Spends refused because the store was full.", stats.full_denied),
+        ("pdp_limit_replayed_total", "Repeated requests that spent nothing.", stats.replayed),
+        (
+            "pdp_limit_replays_forgotten_total",
+            "Request ids forgotten before their time.",
+            stats.replays_forgotten,
+        ),
+    ] {
+        single(out, name, "counter", help, value)?;
+    }
+    Ok(())
 }
 
 fn decisions(out: &mut String, sum: &ThreadMetrics) -> fmt::Result {

@@ -1,5 +1,6 @@
 //! One connection: TLS where configured, then HTTP/2 until it closes or drains.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -21,10 +22,13 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes in flight per call and per connection; a 4 MiB payload takes a few round trips.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
+/// Bytes of one frame that a caller may send; large payloads come in fewer pieces.
+const MAX_FRAME: u32 = 64 << 10;
 /// Bytes of answers buffered per call before the transport stops asking for more.
 const SEND_BUFFER: usize = 256 << 10;
 
-/// How to serve connections; one per request thread.
+/// How to serve connections. A request thread shares its own with its
+/// connections by `Rc`, so that a call touches no counter of another thread.
 #[derive(Clone)]
 pub(crate) struct ConnectionOptions {
     pub(crate) service: DecisionService,
@@ -71,6 +75,7 @@ pub(crate) fn http(config: &ServerConfig) -> http2::Builder<LocalExecutor> {
         .auto_date_header(false)
         .max_concurrent_streams(config.max_concurrent_streams)
         .max_header_list_size(config.max_header_bytes)
+        .max_frame_size(MAX_FRAME)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(SEND_BUFFER)
@@ -80,7 +85,11 @@ pub(crate) fn http(config: &ServerConfig) -> http2::Builder<LocalExecutor> {
 }
 
 /// Serves a connection to its end.
-pub(crate) async fn serve(stream: std::net::TcpStream, options: ConnectionOptions, guard: ConnectionGuard) {
+pub(crate) async fn serve(
+    stream: std::net::TcpStream,
+    options: Rc<ConnectionOptions>,
+    guard: ConnectionGuard,
+) {
     let refuse = |reason: &str| {
         guard.metrics.handshakes_failed.add(1);
         tracing::debug!(reason, "connection closed before its first call");
@@ -107,10 +116,10 @@ pub(crate) async fn serve(stream: std::net::TcpStream, options: ConnectionOption
     }
 }
 
-async fn serve_http(stream: impl AsyncRead + AsyncWrite + Unpin + 'static, options: &ConnectionOptions) {
+async fn serve_http(stream: impl AsyncRead + AsyncWrite + Unpin + 'static, options: &Rc<ConnectionOptions>) {
     let service = service_fn(|request| {
-        let service = options.service.clone();
-        async move { Ok::<_, std::convert::Infallible>(service.call(request).await) }
+        let options = options.clone();
+        async move { Ok::<_, std::convert::Infallible>(options.service.call(request).await) }
     });
     let connection = options.http.serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::TcpStream;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -69,6 +70,7 @@ pub(crate) fn start(
 
 fn run(runtime: &Runtime, mut commands: UnboundedReceiver<Command>, options: ConnectionOptions) -> bool {
     let local = LocalSet::new();
+    let options = Rc::new(options);
     local.block_on(runtime, async {
         let mut connections = JoinSet::new();
         let until = loop {

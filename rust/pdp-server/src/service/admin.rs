@@ -34,7 +34,6 @@ impl AdminService for Admin {
             Ok(Err(diagnostics)) => {
                 let lines: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
                 let mut detail = errors::detail(ErrorReason::FieldMalformed, "", lines.join("\n"));
-                detail.message.truncate(detail.message.floor_char_boundary(4_096));
                 detail.grpc_code = Code::FailedPrecondition as i32;
                 Err(errors::status(&detail))
             }

@@ -7,7 +7,9 @@ use prost::Message;
 use prost_types::value::Kind;
 use tonic::{Code, Status};
 
-use crate::support::{Running, access, call_raw, detail, egress, post, spend, start, start_with};
+use crate::support::{
+    Running, Silent, access, call_raw, detail, egress, post, post_body, spend, start, start_with,
+};
 
 /// What a refusal says: status, reason, field.
 fn said(status: &Status) -> (Code, ErrorReason, String) {
@@ -268,6 +270,21 @@ async fn deadline_that_has_passed_is_deadline_exceeded() {
     assert_eq!(status_of(&running, &[GRPC, ("grpc-timeout", "soon")], body).await, Code::Ok);
     let (_, metrics) = running.get("/metrics").await;
     assert!(metrics.contains("pdp_errors_total{reason=\"deadline\"} 1\n"), "{metrics}");
+}
+
+#[tokio::test]
+async fn caller_that_sends_nothing_is_held_to_its_deadline() {
+    let running = start();
+    let headers = [GRPC, ("grpc-timeout", "20m")];
+    let (_, found) = post_body(running.address(), CHECK, &headers, Silent).await;
+    assert_eq!(Code::from_bytes(found["grpc-status"].as_bytes()), Code::DeadlineExceeded);
+}
+
+#[tokio::test]
+async fn long_id_of_a_caller_does_not_break_the_answer() {
+    let running = start();
+    let request = changed(|r| r.required_policy_ids = vec!["ä".repeat(1 << 20)]);
+    assert_eq!(refused(&running, request).await.1, ErrorReason::PolicyUnknown);
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::support::{access, detail, named, start};
+use crate::support::{Silent, access, detail, named, post_body, start};
 
 #[tokio::test]
 async fn stream_gets_its_answers_then_unavailable() {
@@ -95,4 +95,21 @@ async fn after_it_the_ports_are_free_and_waiters_are_told() {
     assert!(running.server.wait(None));
     assert!(running.drain().await, "a second drain is nothing");
     std::net::TcpListener::bind(address).unwrap();
+}
+
+#[tokio::test]
+async fn call_that_outlasts_the_timeout_is_reported() {
+    let running = start();
+    let headers = [("content-type", "application/grpc")];
+    let address = running.address();
+    let call = tokio::spawn(async move {
+        post_body(address, "/pdp.v1.PolicyDecisionService/Check", &headers, Silent).await
+    });
+    while !running.get("/metrics").await.1.contains("pdp_in_flight 1\n") {
+        tokio::task::yield_now().await;
+    }
+    let server = running.server.clone();
+    let clean = tokio::task::spawn_blocking(move || server.drain(Duration::from_millis(20))).await.unwrap();
+    assert!(!clean);
+    assert!(call.await.is_err(), "the call was broken off");
 }

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use pdp_engine::limit::{LimitDemand, LimitOutcome, LimitStore};
-use pdp_proto::v1::{Effect, ErrorReason};
+use pdp_proto::v1::{Effect, ErrorReason, ReasonCode};
 use pdp_server::{Decider, EngineConfig, reload};
 use prost::Message;
 
-use crate::support::{access, effect, policies, spend};
+use crate::support::{access, codes, effect, policies, spend};
 
 /// Meets a fault while it is told to.
 #[derive(Default)]
@@ -21,7 +21,7 @@ impl LimitStore for Faulty {
         let admitted = |_: &LimitDemand<'_>| LimitOutcome {
             admitted: true,
             remaining: 1,
-            reset_after: std::time::Duration::ZERO,
+            reset_after: Duration::ZERO,
             retry_after: None,
             fault: None,
         };
@@ -50,6 +50,22 @@ fn panic_costs_one_request_and_is_counted() {
     let text = decider.metrics().render(&Default::default());
     assert!(text.contains("pdp_panics_total 1\n"), "{text}");
     assert_eq!(decider.metrics().errors(ErrorReason::Internal), 1);
+}
+
+#[test]
+fn deadline_of_the_caller_bounds_the_evaluation() {
+    let directory = policies();
+    let evaluation = serde_json::json!({"time_ms": 60_000, "instructions": 1_000_000_000_000u64, "memory_bytes": 1u64 << 40});
+    let config = serde_json::json!({"policies": directory.path(), "evaluation": evaluation}).to_string();
+    let options = EngineConfig::from_json(&config).unwrap().worker_options();
+    let decider = Decider::new(reload::load(directory.path()).unwrap(), options, Arc::new(Faulty::default()));
+    let mut request = access();
+    request.resource.as_mut().unwrap().id = "/loop".to_owned();
+    let start = Instant::now();
+    let deadline = start + Duration::from_millis(30);
+    let answer = decider.check_encoded(request.encode_to_vec().as_slice(), Some(deadline)).unwrap();
+    assert_eq!(codes(&answer.decision.unwrap()), [ReasonCode::PolicyTimeout]);
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
 }
 
 #[test]

@@ -3,7 +3,9 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes};
@@ -248,8 +250,21 @@ pub(crate) async fn post(
     address: SocketAddr,
     path: &str,
     headers: &[(&str, &str)],
-    body: Bytes,
+    body: impl Into<Bytes>,
 ) -> (http::StatusCode, http::HeaderMap) {
+    post_body(address, path, headers, Full::new(body.into())).await
+}
+
+/// As [`post`], with any body.
+pub(crate) async fn post_body<B>(
+    address: SocketAddr,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: B,
+) -> (http::StatusCode, http::HeaderMap)
+where
+    B: http_body::Body<Data = Bytes, Error = std::convert::Infallible> + Send + Unpin + 'static,
+{
     let stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let (mut sender, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
@@ -258,11 +273,25 @@ pub(crate) async fn post(
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let response = sender.send_request(request.body(Full::new(body)).unwrap()).await.unwrap();
+    let response = sender.send_request(request.body(body).unwrap()).await.unwrap();
     let (parts, body) = response.into_parts();
     let mut found = parts.headers;
     found.extend(body.collect().await.unwrap().trailers().cloned().unwrap_or_default());
     (parts.status, found)
+}
+
+/// A body that never ends and never sends.
+pub(crate) struct Silent;
+
+impl http_body::Body for Silent {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+        Poll::Pending
+    }
 }
 
 /// Passes bytes through.
