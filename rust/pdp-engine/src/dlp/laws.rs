@@ -136,6 +136,14 @@ proptest! {
     }
 
     #[test]
+    fn mod_97_has_no_check_digits_outside_02_to_98(account in "[0-9]{18}", check in 0_u32..100) {
+        let is_valid = iban::is_valid(format!("DE{check:02}{account}").bytes());
+        prop_assert!(!is_valid || (2..=98).contains(&check));
+        let valid = (0..100).filter(|check| iban::is_valid(format!("DE{check:02}{account}").bytes()));
+        prop_assert_eq!(valid.count(), 1);
+    }
+
+    #[test]
     fn mod_97_sees_every_single_digit_error(account in "[0-9]{18}", place in 0_usize..18, shift in 1_u8..10) {
         let check = (2..=98).find(|check| iban::is_valid(format!("DE{check:02}{account}").bytes())).unwrap();
         let mut whole = format!("DE{check:02}{account}").into_bytes();
@@ -151,6 +159,12 @@ fn masking_keeps_the_last_four_of_cards_and_accounts_alone() {
     let masked = mask(text.as_bytes(), &scan(text.as_bytes()).unwrap());
     let expected = "****-****-****-1111, **** **** **** **** **30 00, ***-**-****, [REDACTED:email]";
     assert_eq!(std::str::from_utf8(&masked).unwrap(), expected);
+}
+
+#[test]
+fn the_last_four_are_masked_where_a_number_goes_on() {
+    let text = "4111 1111 1111 1111 2222";
+    assert_eq!(mask(text.as_bytes(), &scan(text.as_bytes()).unwrap()), b"**** **** **** **** 2222");
 }
 
 #[test]

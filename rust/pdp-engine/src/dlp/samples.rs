@@ -53,6 +53,7 @@ fn numbers_that_are_no_cards_are_left_alone() {
             "94111111111111111",
             "41111111111111110000000",
             "0.4111111111111111",
+            "4111111111111111.5",
             "a4111111111111111",
             "4111111111111111f",
             "4111-1111 1111-1111",
@@ -188,6 +189,7 @@ fn telephone_numbers_need_a_form_or_a_word() {
             "10 20 30 40 50",
             "+999 1234567",
             "+0 123 456 789",
+            "+49 30 901820b",
             "intel 12345678",
             "192.168.100.200",
         ],
@@ -273,7 +275,8 @@ fn tokens_of_services_are_found() {
 fn web_tokens_need_a_readable_header() {
     let token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U";
     let unsigned = "eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.";
-    finds("jwt", &[(&format!("Bearer {token}"), token), (unsigned, unsigned)]);
+    let escaped = format!(r#"{{"t":"a\n{token}"}}"#);
+    finds("jwt", &[(&format!("Bearer {token}"), token), (unsigned, unsigned), (&escaped, token)]);
     leaves_alone(
         "jwt",
         &["eyJhbGciOiJIUzI1NiJ9", "eyJhbGciOiJI.eyJzdWIiOiIxIn0.x", "eyJhIjoxfQ.eyJzdWIiOiIxIn0.x"],

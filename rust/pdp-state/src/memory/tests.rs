@@ -250,33 +250,39 @@ fn a_refused_request_may_be_sent_again_under_its_id() {
 
 #[test]
 fn the_oldest_request_is_forgotten_when_too_many_are_alive() {
-    let options = MemoryStoreOptions { max_replays: 2, ..MemoryStoreOptions::default() };
+    let options = MemoryStoreOptions { max_replays: 3, ..MemoryStoreOptions::default() };
     let (store, limit) = (MemoryStore::new(options), limit("a", Algorithm::FixedWindow, 99));
-    for id in ["r1", "r2", "r3"] {
+    for id in ["r1", "r2", "r3", "r4", "r5"] {
         spend(&store, Some(id), &limit, "k", 1, 0);
     }
     let stats = store.stats();
-    assert_eq!((stats.replays, stats.replays_forgotten), (2, 1));
-    assert_eq!(spend(&store, Some("r3"), &limit, "k", 1, 0).remaining, 96);
-    assert_eq!(spend(&store, Some("r1"), &limit, "k", 1, 0).remaining, 95);
+    assert_eq!((stats.replays, stats.replays_forgotten), (3, 2));
+    for (id, remaining) in [("r3", 96), ("r4", 95), ("r5", 94)] {
+        assert_eq!(spend(&store, Some(id), &limit, "k", 1, 0).remaining, remaining, "{id}");
+    }
+    assert_eq!(spend(&store, Some("r1"), &limit, "k", 1, 0).remaining, 93);
 }
 
 #[test]
 fn threads_together_spend_no_more_than_the_limits() {
-    let (store, policy_id) = (store(10), Arc::from("p"));
+    let (store, policy_id) = (store(1_000_000), Arc::from("p"));
     let (a, b) = (limit("a", Algorithm::FixedWindow, 700), limit("b", Algorithm::Gcra { burst: 900 }, 900));
+    let others: Vec<Limit> =
+        (0..6).map(|name| limit(&name.to_string(), Algorithm::FixedWindow, 9_999)).collect();
     let demand = |limit, hits| LimitDemand { policy_id: &policy_id, limit, key: "k", hits, peek: false };
     let admitted: usize = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..4)
             .map(|worker| {
-                let (store, a, b) = (&store, &a, &b);
+                let (store, a, b, others) = (&store, &a, &b, &others);
                 scope.spawn(move || {
                     // Both orders, so that locks taken in the order of demands would deadlock.
-                    let pair = [demand(a, 1), demand(b, 1)];
-                    let turned = [demand(b, 1), demand(a, 1)];
-                    let demands = if worker % 2 == 0 { &pair } else { &turned };
-                    let spend = |_: &u32| store.spend(None, demands, at(0)).iter().all(|it| it.admitted);
-                    (0..400).filter(spend).count()
+                    let limits = others.iter().chain([a, b]);
+                    let mut demands: Vec<_> = limits.map(|limit| demand(limit, 1)).collect();
+                    if worker % 2 == 0 {
+                        demands.reverse();
+                    }
+                    let spend = |_: &u32| store.spend(None, &demands, at(0)).iter().all(|it| it.admitted);
+                    (0..5_000).filter(spend).count()
                 })
             })
             .collect();
