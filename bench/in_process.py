@@ -16,6 +16,8 @@ from targets import SERVER_CORE
 
 def measure(*, quick: bool) -> dict[str, Any]:
     """Microseconds of one check by policy engine, typed and as bytes, memoised and not."""
+    # As in targets.py; the Rust library reads it once, when it is first needed.
+    os.environ.pop("RUST_BACKTRACE", None)
     from pdp.config import Config  # noqa: PLC0415 - needs the core
     from pdp.engine import Engine  # noqa: PLC0415
 

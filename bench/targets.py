@@ -33,6 +33,12 @@ CALLS = {
 }
 
 
+# Backtraces, which developers switch on, make each error inside of the Rego engine capture one.
+_ENVIRONMENT = {
+    name: value for name, value in os.environ.items() if name not in ("RUST_BACKTRACE", "RUST_LIB_BACKTRACE")
+}
+
+
 class TargetError(Exception):
     """A target that is absent or does not start."""
 
@@ -76,7 +82,7 @@ def _process(
         process = subprocess.Popen(
             ["taskset", "--cpu-list", cores, *command],
             cwd=directory,
-            env={**os.environ, **environment},
+            env={**_ENVIRONMENT, **environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=errors,
@@ -128,6 +134,8 @@ def pdp(directory: Path, estate: Estate, run: Mapping[str, object]) -> Iterator[
         "PDP_THREADS": str(threads),
         "PDP_WATCH": "false",
         "PDP_MEMO_ENTRIES": "65536" if run.get("memo") else "0",
+        # A core that others took for longer than the usual budget would void the run.
+        "PDP_EVALUATION__TIME_MS": "5000",
     }
     command = [str(Path(sys.executable).parent / "pdp"), "serve"]
     cores = str(SERVER_CORE) if threads == 1 else f"0-{threads - 1}"
