@@ -1,6 +1,5 @@
 //! Reload: a policy set is built whole and swapped in, or the old one keeps serving.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,6 +7,9 @@ use pdp_engine::{LoadOptions, PolicySet, Text};
 use pdp_policy::{Diagnostic, DiagnosticCode};
 
 use crate::decider::Decider;
+
+/// Stack of the thread that builds a set, in bytes; parsers recurse as deep as sources nest.
+const LOAD_STACK: usize = 64 << 20;
 
 /// What a reload came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,13 +40,18 @@ pub struct Reloader {
 /// # Errors
 /// Every fault found in the set.
 pub fn load(directory: &Path) -> Result<PolicySet, Vec<Diagnostic>> {
-    let outcome = catch_unwind(AssertUnwindSafe(|| PolicySet::load(directory, &LoadOptions::default())));
-    outcome.unwrap_or_else(|_| {
+    // On a stack of its own size: what loads at the start must load on every later thread too.
+    let outcome = std::thread::scope(|scope| {
+        let builder = std::thread::Builder::new().name("pdp-load".to_owned()).stack_size(LOAD_STACK);
+        let loading = builder.spawn_scoped(scope, || PolicySet::load(directory, &LoadOptions::default()))?;
+        loading.join().map_err(|_| std::io::Error::other("building the policy set met a fault of the server"))
+    });
+    outcome.unwrap_or_else(|error| {
         Err(vec![Diagnostic {
             file: directory.display().to_string(),
             span: None,
-            code: DiagnosticCode::Document,
-            message: "building the policy set met a fault of the server".to_owned(),
+            code: DiagnosticCode::Unreadable,
+            message: error.to_string(),
         }])
     })
 }

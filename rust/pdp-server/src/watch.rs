@@ -7,7 +7,6 @@ use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::reload::Reloader;
@@ -17,10 +16,9 @@ const MAX_DEPTH: usize = 16;
 /// Entries that are looked at.
 const MAX_ENTRIES: usize = 500_000;
 
-/// A running watch; it ends when dropped.
+/// A running watch; it ends soon after it is dropped, without being waited for.
 pub(crate) struct Watch {
-    stop: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    _stop: Sender<()>,
 }
 
 impl Watch {
@@ -28,19 +26,10 @@ impl Watch {
     /// `loaded` is the digest of what the set that serves was read from.
     pub(crate) fn start(reloader: Arc<Reloader>, interval: Duration, loaded: u64) -> std::io::Result<Self> {
         let (stop, stopped) = channel();
-        let thread = std::thread::Builder::new()
+        std::thread::Builder::new()
             .name("pdp-watch".to_owned())
             .spawn(move || watch(&reloader, interval, loaded, &stopped))?;
-        Ok(Self { stop: Some(stop), thread: Some(thread) })
-    }
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        Ok(Self { _stop: stop })
     }
 }
 

@@ -16,6 +16,9 @@ use tokio::time::Instant;
 
 use super::connection::{ConnectionGuard, ConnectionOptions, serve};
 
+/// Stack of a request thread, in bytes; engines recurse as deep as values and policies nest.
+const STACK: usize = 16 << 20;
+
 /// What a request thread is told.
 enum Command {
     /// Serve a connection.
@@ -64,14 +67,15 @@ pub(crate) fn start(
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let (commands, received) = unbounded_channel();
     let name = format!("pdp-request-{number}");
-    let thread = std::thread::Builder::new().name(name).spawn(move || run(&runtime, received, options))?;
+    let builder = std::thread::Builder::new().name(name).stack_size(STACK);
+    let thread = builder.spawn(move || run(&runtime, received, options))?;
     Ok((ThreadHandle { commands, connections: Arc::default() }, thread))
 }
 
 fn run(runtime: &Runtime, mut commands: UnboundedReceiver<Command>, options: ConnectionOptions) -> bool {
     let local = LocalSet::new();
     let options = Rc::new(options);
-    local.block_on(runtime, async {
+    local.block_on(runtime, async move {
         let mut connections = JoinSet::new();
         let until = loop {
             tokio::select! {
@@ -92,6 +96,8 @@ fn run(runtime: &Runtime, mut commands: UnboundedReceiver<Command>, options: Con
                 Some(_) = connections.join_next() => {}
             }
         };
+        // Who waits for a command that nobody will read must not wait.
+        drop(commands);
         let all_closed = async { while connections.join_next().await.is_some() {} };
         tokio::time::timeout_at(until, all_closed).await.is_ok()
     })

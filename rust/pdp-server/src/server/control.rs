@@ -92,6 +92,8 @@ impl Control {
         let thread = std::thread::Builder::new().name("pdp-control".to_owned()).spawn(move || {
             // Ends when told, or when the server that could tell is gone.
             let _ = runtime.block_on(stopped);
+            // A reload that an operator asked for may still be building; the end does not wait for it.
+            runtime.shutdown_background();
         })?;
         set_health(&handle, &self.health, true);
         Ok(Started { handle, thread, stop })

@@ -62,7 +62,11 @@ impl Body for ResponseBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self, Self::Empty | Self::Trailers(None))
+        match self {
+            // A failed call of theirs is headers alone, and must be sent so.
+            Self::Other(body) => body.is_end_stream(),
+            _ => matches!(self, Self::Empty | Self::Trailers(None)),
+        }
     }
 }
 
