@@ -17,6 +17,9 @@ struct Probe {
     name: String,
     rules: Vec<String>,
     module: String,
+    /// A second module.
+    #[serde(default)]
+    library: Option<String>,
     #[serde(default)]
     input: Option<Json>,
     #[serde(default)]
@@ -42,7 +45,9 @@ fn probes() -> Vec<Probe> {
 
 impl Probe {
     fn modules(&self) -> Vec<Source> {
-        vec![Source { path: "p.rego".to_owned(), text: Arc::from(format!("package p\n{}", self.module)) }]
+        let module = |path: &str, text: String| Source { path: path.to_owned(), text: Arc::from(text) };
+        let library = self.library.iter().map(|text| module("lib.rego", text.clone()));
+        [module("p.rego", format!("package p\n{}", self.module))].into_iter().chain(library).collect()
     }
 
     fn data(&self) -> Value {
@@ -96,6 +101,11 @@ impl Probe {
             (Answer::Refused(_), _) | (Answer::Failed(_), None) => None,
             (Answer::Failed(_), Some(_)) if self.ours.as_deref() == Some("error") => None,
             (Answer::Value(_), None) if self.ours.as_deref() == Some("untyped") => None,
+            (Answer::Value(got), Some(want)) if self.ours.as_deref() == Some("inexact") => {
+                let number = |value: &Json| value["r"].as_f64().expect("a number");
+                let is_near = (number(got) - number(want)).abs() < 1e-12;
+                (!is_near).then(|| format!("{}: {got}", self.name))
+            }
             (Answer::Value(got), Some(want)) if same(&self.asked(got), &self.asked(want)) => None,
             _ => Some(format!("{}: {answer:?}, OPA: {:?} {:?}", self.name, self.want, self.error)),
         }
@@ -172,6 +182,9 @@ fn ask(opa: &Path, folder: &Path, probe: &Probe) -> Json {
     let mut command = Command::new(opa);
     command.args(["eval", "-f", "json", "-d"]);
     command.arg(write("p.rego", format!("package p\n{}", probe.module)));
+    if let Some(library) = &probe.library {
+        command.arg("-d").arg(write("lib.rego", library.clone()));
+    }
     if let Some(data) = &probe.data {
         command.arg("-d").arg(write("data.json", data.to_string()));
     }

@@ -89,6 +89,11 @@ fn entry_rules<'a>(
     let Some(defined) = checked.rules_of(source.package) else {
         return Err(fault(format!("no module declares `package {}`", source.package)));
     };
+    if let Some(rule) = source.rules.iter().find(|rule| checked.is_in_parts(source.package, rule)) {
+        return Err(fault(format!(
+            "rule `{rule}` is declared only in parts, such as `{rule}.x`: give it one name"
+        )));
+    }
     let rules: Vec<&str> = source.rules.iter().copied().filter(|rule| defined.contains(*rule)).collect();
     if rules.is_empty() {
         let wanted = source.rules.join("`, `");

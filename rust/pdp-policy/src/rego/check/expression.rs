@@ -94,7 +94,16 @@ impl Checker<'_, '_> {
         let prefix = static_prefix(expr);
         if let Some((root, rest)) = prefix.split_first() {
             match self.resolve(root, rest) {
-                Root::Data(path) => self.dependencies.add(&self.rule, path),
+                Root::Data(path) => {
+                    if self.world.is_part_of_rules(&path) {
+                        let message = format!(
+                            "`{}` stands above rules: read each of them by its full name",
+                            path.join(".")
+                        );
+                        self.refuse(paths::start(expr), DiagnosticCode::RegoConstructDiffers, message);
+                    }
+                    self.dependencies.add(&self.rule, path);
+                }
                 Root::Local if root != "_" && !self.is_bound(root) => {
                     let message = format!("variable `{root}` is not bound");
                     self.refuse(paths::start(expr), DiagnosticCode::RegoSyntax, message);
@@ -208,6 +217,10 @@ impl Checker<'_, '_> {
                     "glob pattern `{pattern}` is not supported: use `*`, `**` and `?` only, or `regex.match`"
                 )
             }),
+            "regex.split" if text(0).is_some_and(|pattern| pattern::matches_nothing(&pattern)) => Some(
+                "`regex.split` by a pattern that matches the empty text answers differently from OPA"
+                    .to_owned(),
+            ),
             "regex.match" | "regex.find_n" | "regex.split" | "regex.find_all_string_submatch_n" => {
                 self.regex(name, text(0).as_deref())
             }

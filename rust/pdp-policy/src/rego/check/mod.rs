@@ -42,9 +42,16 @@ pub(super) struct Checked {
     /// Whether no module calls a builtin that depends on anything but its arguments.
     pub(super) is_pure: bool,
     rules: BTreeMap<String, BTreeSet<String>>,
+    parts: BTreeSet<Path>,
 }
 
 impl Checked {
+    /// Whether only rules below `rule` exist, such as `deny.code` for `deny`.
+    pub(super) fn is_in_parts(&self, package: &str, rule: &str) -> bool {
+        let path: Path = package.split('.').chain([rule]).map(str::to_owned).collect();
+        self.parts.contains(&path)
+    }
+
     /// Names of the rules that `package` defines; `None` where no module declares it.
     pub(super) fn rules_of(&self, package: &str) -> Option<&BTreeSet<String>> {
         self.rules.get(package)
@@ -66,6 +73,13 @@ pub(super) fn modules(engine: &mut Engine, data: &Value, known: &Guarantees<'_>)
         let Some(package) = paths::components(&module.package.refr) else { continue };
         let rules = checked.rules.entry(package.join(".")).or_default();
         rules.extend(module.policy.iter().filter_map(|rule| paths::rule_name(rule)));
+        for rule in &module.policy {
+            let name = world::static_prefix(paths::rule_reference(rule)).into_iter().next();
+            let path: Path = package.iter().cloned().chain(name).collect();
+            if world.is_part_of_rules(&path) {
+                checked.parts.insert(path);
+            }
+        }
         let mut checker = Checker::new(&world, &package, imports(module), &mut dependencies);
         checker.module(module);
         checked.is_pure &= checker.is_pure;

@@ -15,6 +15,12 @@ impl Checker<'_, '_> {
     pub(super) fn negated(&mut self, expr: &Expr) {
         match expr {
             Expr::Var { .. } | Expr::RefDot { .. } | Expr::RefBrack { .. } => self.negated_reference(expr),
+            Expr::Call { fcn, .. } if self.builtin_name(fcn).is_some_and(|name| name == "print") => self
+                .refuse(
+                    paths::start(expr),
+                    DiagnosticCode::RegoConstructDiffers,
+                    "`print` under `not` is erased by OPA and not here: remove it",
+                ),
             Expr::Call { params, .. } => self.operands(params.iter()),
             Expr::Array { items, .. } | Expr::Set { items, .. } => self.operands(items.iter()),
             Expr::Object { fields, .. } => {

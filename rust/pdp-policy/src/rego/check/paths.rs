@@ -38,15 +38,17 @@ pub(in crate::rego) fn rule_reference(rule: &Rule) -> &Expr {
     }
 }
 
-/// The first name of a rule's reference.
+/// The name of a rule that is declared by one name, with or without a key.
 pub(in crate::rego) fn rule_name(rule: &Rule) -> Option<String> {
-    let mut expr = rule_reference(rule);
-    loop {
-        match expr {
-            Expr::Var { span, .. } => return Some(span.text().to_owned()),
-            Expr::RefDot { refr, .. } | Expr::RefBrack { refr, .. } => expr = refr,
-            _ => return None,
+    match rule_reference(rule) {
+        Expr::Var { span, .. } => Some(span.text().to_owned()),
+        Expr::RefBrack { refr, index, .. } if !matches!(index.as_ref(), Expr::String { .. }) => {
+            match refr.as_ref() {
+                Expr::Var { span, .. } => Some(span.text().to_owned()),
+                _ => None,
+            }
         }
+        _ => None,
     }
 }
 

@@ -24,6 +24,11 @@ pub(super) fn regex_fault(pattern: &str) -> Option<String> {
     None
 }
 
+/// Whether the pattern matches the empty text.
+pub(super) fn matches_nothing(pattern: &str) -> bool {
+    regex::Regex::new(pattern).is_ok_and(|regex| regex.is_match(""))
+}
+
 /// Whether the glob uses nothing but `*`, `**`, `?`, escapes and literal text.
 pub(super) fn is_plain_glob(pattern: &str) -> bool {
     !pattern.contains(['{', '}', '[', ']'])

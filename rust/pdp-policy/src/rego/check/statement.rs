@@ -36,8 +36,11 @@ impl Checker<'_, '_> {
     }
 
     fn rule(&mut self, rule: &Rule) {
-        if self.world.is_function_and_rule(&self.rule) {
-            let message = format!("`{}` is declared as a rule and as a function", self.rule.join("."));
+        if self.world.is_contradictory(&self.rule) {
+            let message = format!(
+                "`{}` is declared in ways that exclude one another: as rule and function, or with a second or needless default",
+                self.rule.join(".")
+            );
             self.refuse(rule.span(), DiagnosticCode::RegoSyntax, message);
         }
         match rule {
@@ -50,6 +53,7 @@ impl Checker<'_, '_> {
                 self.head(head);
                 let args: &[NodeRef<Expr>] = if let RuleHead::Func { args, .. } = head { args } else { &[] };
                 self.enter(Scope::of_patterns(args.iter().map(AsRef::as_ref)), rule.span());
+                self.arguments(args);
                 if bodies.is_empty() {
                     self.head_values(head);
                 }
@@ -198,13 +202,37 @@ impl Checker<'_, '_> {
         match pattern {
             Expr::Var { span, .. } if span.text() == "_" => {}
             Expr::Array { items, .. } => items.iter().for_each(|item| self.pattern(item)),
-            Expr::Object { fields, .. } => {
+            Expr::Object { fields, span, .. } => {
+                self.object_pattern(pattern, span);
                 for (_, key, value) in fields {
                     self.value(key);
                     self.pattern(value);
                 }
             }
             _ => self.value(pattern),
+        }
+    }
+
+    /// An object with variables unifies only with the same keys in OPA, with more of them in the engine.
+    fn object_pattern(&mut self, pattern: &Expr, span: &regorus::unstable::Span) {
+        let mut names = std::collections::BTreeSet::new();
+        super::scope::pattern_names(pattern, &mut names);
+        if !names.is_empty() {
+            self.refuse(
+                span,
+                DiagnosticCode::RegoConstructDiffers,
+                "an object pattern also matches objects with more keys here: bind the object and read its fields",
+            );
+        }
+    }
+
+    fn arguments(&mut self, args: &[NodeRef<Expr>]) {
+        for arg in args {
+            match arg.as_ref() {
+                Expr::Object { span, .. } => self.object_pattern(arg, span),
+                Expr::Array { items, .. } => self.arguments(items),
+                _ => {}
+            }
         }
     }
 

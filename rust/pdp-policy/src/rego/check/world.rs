@@ -33,6 +33,7 @@ pub(super) struct World<'a> {
     pub(super) rules: BTreeMap<Path, RuleInfo>,
     pub(super) packages: BTreeSet<Path>,
     clashes: BTreeSet<Path>,
+    defaults: BTreeSet<Path>,
     pub(super) data: &'a Value,
     guaranteed: Vec<Path>,
     pub(super) input_is_object: bool,
@@ -46,6 +47,7 @@ impl<'a> World<'a> {
             rules: BTreeMap::new(),
             packages: BTreeSet::new(),
             clashes: BTreeSet::new(),
+            defaults: BTreeSet::new(),
             data,
             guaranteed,
             input_is_object: known.input_is_object,
@@ -72,6 +74,16 @@ impl<'a> World<'a> {
                 RuleKind::Function(_) => false,
             },
         };
+        let is_default = matches!(rule, Rule::Default { .. });
+        if is_default && !self.defaults.insert(path.clone()) {
+            self.clashes.insert(path.clone());
+        }
+        let is_partial = matches!(kind, RuleKind::Set | RuleKind::Object);
+        let known_is_partial =
+            self.rules.get(&path).is_some_and(|known| matches!(known.kind, RuleKind::Set | RuleKind::Object));
+        if (is_partial && self.defaults.contains(&path)) || (is_default && known_is_partial) {
+            self.clashes.insert(path.clone());
+        }
         if let Some(known) = self.rules.get(&path) {
             if matches!(known.kind, RuleKind::Function(_)) != matches!(kind, RuleKind::Function(_)) {
                 self.clashes.insert(path.clone());
@@ -84,9 +96,21 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Whether the path is declared both as a function and as another rule.
-    pub(super) fn is_function_and_rule(&self, path: &[String]) -> bool {
+    /// Whether the path is declared in ways that exclude one another: a function and another rule, two
+    /// defaults, or a default of a partial rule.
+    pub(super) fn is_contradictory(&self, path: &[String]) -> bool {
         self.clashes.contains(path)
+    }
+
+    /// Whether the path lies inside a package and only rules below it exist, such as `a` for `a.b := 1`.
+    pub(super) fn is_part_of_rules(&self, path: &[String]) -> bool {
+        if self.rules.contains_key(path)
+            || !self.packages.iter().any(|package| path.len() > package.len() && path.starts_with(package))
+        {
+            return false;
+        }
+        let is_package = self.packages.iter().any(|package| package.starts_with(path));
+        !is_package && self.rules.keys().any(|rule| rule.starts_with(path))
     }
 
     /// Whether the input path is there in every request.

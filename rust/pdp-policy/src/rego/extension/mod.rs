@@ -1,8 +1,10 @@
 //! Builtins the product answers itself, where the engine would answer differently from OPA or without bound.
 
+mod encoding;
 mod glob;
 mod net;
 mod number;
+mod semver;
 mod sprintf;
 mod text;
 mod time;
@@ -39,6 +41,8 @@ fn failed(message: &str) -> anyhow::Result<Value> {
 type Builtin = fn(&[Value]) -> anyhow::Result<Value>;
 
 const BUILTINS: &[(&str, u8, Builtin)] = &[
+    ("base64.decode", 1, encoding::base64_decode),
+    ("base64url.decode", 1, encoding::base64url_decode),
     ("glob.match", 3, glob::matches),
     ("indexof", 2, text::indexof),
     ("indexof_n", 2, text::indexof_n),
@@ -49,9 +53,13 @@ const BUILTINS: &[(&str, u8, Builtin)] = &[
     ("net.cidr_contains", 2, net::cidr_contains),
     ("net.cidr_expand", 1, net::cidr_expand),
     ("numbers.range", 2, number::range),
+    ("semver.compare", 2, semver::compare),
+    ("semver.is_valid", 1, semver::is_valid),
     ("sprintf", 2, sprintf::sprintf),
     ("time.add_date", 4, time::add_date),
     ("time.now_ns", 0, time::now_ns),
+    ("time.parse_duration_ns", 1, time::parse_duration_ns),
+    ("time.parse_rfc3339_ns", 1, time::parse_rfc3339_ns),
     ("to_number", 1, number::to_number),
     ("upper", 1, text::upper),
 ];
