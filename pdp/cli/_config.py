@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import typer
-from rich.table import Table
 
 from pdp.cli._options import AsJson, ConfigFile
 from pdp.cli._options import settings as load_settings
@@ -34,12 +33,11 @@ def explain(*, config: ConfigFile = None) -> None:
     """Prints each setting with its value, where that came from, and its meaning."""
     loaded = load_settings(config)
     values = _values(loaded)
-    table = Table("setting", "value", "from", "meaning", box=None, pad_edge=False)
     for one in settings():
         if one.key in values:
             origin = loaded.origins.get(one.key, "default")
-            table.add_row(one.key, _word(values[one.key]), origin, one.description)
-    OUT.print(table)
+            OUT.print(f"{one.key}: {_word(values[one.key])}  ({origin})", style="bold")
+            OUT.print(f"    {one.description}")
 
 
 @app.command("reference")

@@ -55,7 +55,10 @@ def test_reason_of_a_newer_server_is_unspecified() -> None:
 
 def test_policy_set_error_names_every_place() -> None:
     """Each diagnostic is a line of its own, as compilers print them."""
-    rows = [("a.rego", 3, 7, "rego_syntax", "unexpected `}`"), Diagnostic("m.yaml", 0, 0, "document", "no `id`")]
+    rows = [
+        ("a.rego", 3, 7, "rego_syntax", "unexpected `}`"),
+        Diagnostic("m.yaml", 0, 0, "document", "no `id`"),
+    ]
     error = PolicySetError(rows)
     assert str(error).splitlines() == ["a.rego:3:7: rego_syntax: unexpected `}`", "m.yaml: document: no `id`"]
 

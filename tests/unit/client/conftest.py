@@ -68,7 +68,9 @@ class Script:
 
     def _result(self, request: pb.CheckRequest) -> pb.CheckResult:
         if not request.questions:
-            error = pb.ErrorDetail(reason=pb.ERROR_REASON_FIELD_REQUIRED, field="questions", message="is empty")
+            error = pb.ErrorDetail(
+                reason=pb.ERROR_REASON_FIELD_REQUIRED, field="questions", message="is empty"
+            )
             return pb.CheckResult(request_id=request.request_id, error=error)
         return pb.CheckResult(request_id=request.request_id, decision=self.answer(request).decision)
 

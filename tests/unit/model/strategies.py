@@ -29,7 +29,9 @@ TEXTS = st.lists(TEXT, max_size=3).map(tuple)
 LABELS = st.none() | st.dictionaries(TEXT, TEXT, min_size=1, max_size=3)
 FLAG = st.none() | st.booleans()
 TIME = st.none() | st.datetimes(
-    datetime(1970, 1, 2), datetime(2200, 1, 1), timezones=st.just(UTC)  # noqa: DTZ001 - bounds have no zone
+    datetime(1970, 1, 2),
+    datetime(2200, 1, 1),
+    timezones=st.just(UTC),  # noqa: DTZ001 - bounds have no zone
 )
 # Protobuf's structs hold numbers as doubles: these survive.
 SCALAR = st.none() | st.booleans() | st.integers(-(2**40), 2**40) | TEXT
@@ -56,7 +58,15 @@ REQUESTS: st.SearchStrategy[CheckRequest] = st.builds(
     resource=optional(st.builds(Resource, TEXT, TEXT, TEXT, LABELS, STRUCT)),
     function=optional(st.builds(Function, TEXT, LABELS, TEXTS, TEXT, TEXT, STRUCT)),
     destination=optional(
-        st.builds(Destination, TEXT, st.sampled_from(DestinationKind), TEXT, st.integers(0, 2**32 - 1), LABELS, STRUCT)
+        st.builds(
+            Destination,
+            TEXT,
+            st.sampled_from(DestinationKind),
+            TEXT,
+            st.integers(0, 2**32 - 1),
+            LABELS,
+            STRUCT,
+        )
     ),
     transport=optional(st.builds(Transport, TEXT, TEXT, TEXT, TEXT, TEXT, FLAG)),
     http=optional(st.builds(HttpRequest, TEXT, TEXT, TEXT, LABELS)),

@@ -58,7 +58,9 @@ def test_every_field_is_read() -> None:
     assert decision.cacheable_for == timedelta(seconds=30)
     assert decision.shadow[0].effect is Effect.DENY
     assert decision.memoised
-    assert set(json.loads(json.dumps(decision.to_mapping()))) >= {one.name for one in pb.Decision.DESCRIPTOR.fields}
+    assert set(json.loads(json.dumps(decision.to_mapping()))) >= {
+        one.name for one in pb.Decision.DESCRIPTOR.fields
+    }
 
 
 @given(st.integers(-(2**31), 2**31 - 1).filter(lambda number: number != pb.EFFECT_ALLOW))

@@ -46,15 +46,27 @@ def test_document_with_every_spelling() -> None:
         ({"questions": [], "subject": {}}, "subject.id", "required but missing"),
         ({"questions": [], "subject": {"id": 5}}, "subject.id", "must be a text, not a number; quote it"),
         ({"questions": [], "subject": {"id": "a", "roles": ["x", 1]}}, "subject.roles[1]", "must be a text"),
-        ({"questions": [], "resource": {"id": "r", "labels": {"a": 1}}}, "resource.labels.a", "must be a text"),
+        (
+            {"questions": [], "resource": {"id": "r", "labels": {"a": 1}}},
+            "resource.labels.a",
+            "must be a text",
+        ),
         ({"questions": [], "device": {"managed": "yes"}}, "device.managed", "must be true or false"),
         ({"questions": [], "device": {"observed_at": "now"}}, "device.observed_at", "is not a time"),
-        ({"questions": [], "device": {"observed_at": "2026-01-01T00:00:00"}}, "device.observed_at", "has no zone"),
+        (
+            {"questions": [], "device": {"observed_at": "2026-01-01T00:00:00"}},
+            "device.observed_at",
+            "has no zone",
+        ),
         ({"questions": [], "limit": {"hits": True}}, "limit.hits", "must be a whole number, not a boolean"),
         ({"questions": [], "behaviour": {"score": "high"}}, "behaviour.score", "must be a number"),
         ({"questions": [], "payload": {"content": "a", "content_base64": "YQ=="}}, "payload", "keep one"),
         ({"questions": [], "payload": {"content_base64": "%"}}, "payload.content_base64", "is not base64"),
-        ({"questions": [], "destination": {"id": "d", "kind": "moon"}}, "destination.kind", "`moon` is not a kind"),
+        (
+            {"questions": [], "destination": {"id": "d", "kind": "moon"}},
+            "destination.kind",
+            "`moon` is not a kind",
+        ),
     ],
 )
 def test_fault_names_its_place(document: Any, path: str, words: str) -> None:
