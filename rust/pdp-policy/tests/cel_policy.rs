@@ -1,5 +1,7 @@
 //! CEL policy documents: which match answers, what is refused and where.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
 mod cel_schema;
 
 use cel_schema::{document, faults, policy_on};
@@ -287,4 +289,20 @@ rule:
 ";
     let message = "document: this match always answers, so those after it are never reached";
     assert_eq!(faults(policy), [format!("p.yaml:5:7: {message}")]);
+}
+
+#[test]
+fn field_of_a_variable_is_that_variables() {
+    let policy = "
+name: n
+rule:
+  variables:
+    - {name: first, expression: '{\"k\": 1, \"f\": {\"g\": 1}}'}
+    - {name: second, expression: '{\"k\": 2, \"f\": {\"g\": 2}}'}
+  match:
+    - output: '[variables.first.k, variables.second.k, variables.second.f.g, variables.second[\"k\"], has(variables.second.k) ? 2 : 0]'
+";
+    assert_eq!(policy_on(policy, &document()).unwrap(), Some(json!({"output": [1, 2, 2, 2, 2]})));
+    let absent = policy.replace("variables.second.f.g", "variables.second.nope");
+    assert!(policy_on(&absent, &document()).is_err());
 }

@@ -331,7 +331,9 @@ impl<'a> Frame<'a> {
 fn slot(name: &str) -> Option<(char, usize)> {
     let mut rest = name.strip_prefix('$')?.chars();
     let kind = rest.next()?;
-    Some((kind, rest.as_str().parse().unwrap_or(0)))
+    // `$v1.name` is asked for first where a field of a slot is read, and is no slot.
+    let at = if rest.as_str().is_empty() { 0 } else { rest.as_str().parse().ok()? };
+    Some((kind, at))
 }
 
 impl VariableResolver for Frame<'_> {
