@@ -143,6 +143,8 @@ pub(super) const WEIGH: &str = "@weigh";
 pub(super) const TIMESTAMP: &str = "@timestamp";
 /// `getMilliseconds`, which the engine answers for durations with all of their milliseconds.
 pub(super) const MILLISECONDS: &str = "@milliseconds";
+/// What a loop goes over, in an order that is always the same, with the copy paid for.
+pub(super) const ITEMS: &str = "@items";
 /// `matches` with a pattern made ready when the policy was loaded.
 pub(super) const MATCHES: &str = "@matches";
 

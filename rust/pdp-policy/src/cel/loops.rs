@@ -3,6 +3,7 @@
 use cel::common::ast::{ComprehensionExpr, Expr, LiteralValue, operators};
 use cel::parser::Expression;
 
+use super::function;
 use super::lower::{Bound, Lowering, boolean, call, ident, node};
 use crate::diagnostic::DiagnosticCode;
 use crate::schema::{Field, Shape};
@@ -21,7 +22,9 @@ impl Lowering<'_> {
             return self.fault(0, DiagnosticCode::TooLarge, message);
         }
         let fields = self.item_fields(&loops.iter_range);
-        loops.iter_range = self.copied(loops.iter_range);
+        let range = self.expression(loops.iter_range);
+        let is_list = matches!(&range.expr, Expr::Ident(name) if name.starts_with("$c"));
+        loops.iter_range = if is_list { range } else { call(function::ITEMS, vec![range]) };
         self.loop_level += 1;
         self.bound.push(Bound { name: loops.iter_var.clone(), fields });
         let before = self.steps;

@@ -1,12 +1,17 @@
 //! Functions that pay for the copies they make, and those whose answers differ below.
 
+use std::cmp::Ordering;
+
 use cel::common::types::{
-    CelBool, CelDuration, CelInt, CelList, CelMap, CelString, CelTimestamp, DYN_TYPE, LIST_TYPE, STRING_TYPE,
+    CelBool, CelDuration, CelInt, CelList, CelMap, CelMapKey, CelString, CelTimestamp, DYN_TYPE, LIST_TYPE,
+    STRING_TYPE,
 };
 use cel::common::value::{CowVal, Val};
 use cel::{DeclarationError, Env, ExecutionError};
 
-use super::function::{ADD, JOIN, MATCHES, MILLISECONDS, Pattern, REPLACE, SPLIT, TIMESTAMP, WEIGH, fault};
+use super::function::{
+    ADD, ITEMS, JOIN, MATCHES, MILLISECONDS, Pattern, REPLACE, SPLIT, TIMESTAMP, WEIGH, fault,
+};
 use super::meter;
 
 type Answer<'b, 'v> = Result<CowVal<'b, 'v>, ExecutionError>;
@@ -16,6 +21,7 @@ pub(super) fn register(env: &mut Env) -> Result<(), DeclarationError> {
     sets(env)?;
     env.add_overload(ADD, ADD, vec![DYN_TYPE, DYN_TYPE], add)?;
     env.add_overload(WEIGH, WEIGH, vec![DYN_TYPE], weigh)?;
+    env.add_overload(ITEMS, ITEMS, vec![DYN_TYPE], items)?;
     env.add_overload(JOIN, "@join(list)", vec![LIST_TYPE], join)?;
     env.add_overload(JOIN, "@join(list,string)", vec![LIST_TYPE, STRING_TYPE], join)?;
     cel::add_overload!(env, fn replace: (CelString, CelString, CelString) -> Result<CelString>,
@@ -81,6 +87,35 @@ fn weigh<'b, 'v>(mut args: Vec<CowVal<'b, 'v>>) -> Answer<'b, 'v> {
     }
 }
 
+/// What a loop goes over: a list, or the keys of a map in their order. The engine's own
+/// order of keys differs from run to run.
+fn items<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Answer<'b, 'v> {
+    let value = weigh(args)?;
+    let Some(map) = value.downcast_ref::<CelMap>() else { return Ok(value) };
+    let mut keys: Vec<&CelMapKey<'v>> = map.inner().keys().collect();
+    keys.sort_by(|a, b| key_order(a, b));
+    let keys = keys.into_iter().map(|key| key.inner().clone_as_boxed()).collect::<Vec<_>>();
+    Ok(CowVal::owned(CelList::from(keys)))
+}
+
+/// Numbers by value, then text, then booleans.
+fn key_order(left: &CelMapKey<'_>, right: &CelMapKey<'_>) -> Ordering {
+    match (left, right) {
+        (CelMapKey::String(a), CelMapKey::String(b)) => a.inner().cmp(b.inner()),
+        (CelMapKey::Bool(a), CelMapKey::Bool(b)) => a.inner().cmp(b.inner()),
+        _ => key_number(left).cmp(&key_number(right)),
+    }
+}
+
+fn key_number(key: &CelMapKey<'_>) -> (u8, i128) {
+    match key {
+        CelMapKey::Int(number) => (0, i128::from(*number.inner())),
+        CelMapKey::UInt(number) => (0, i128::from(*number.inner())),
+        CelMapKey::String(_) => (1, 0),
+        CelMapKey::Bool(_) => (2, 0),
+    }
+}
+
 fn add<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Answer<'b, 'v> {
     let [left, right] = args.as_slice() else {
         return Err(ExecutionError::invalid_argument_count(2, args.len()));
@@ -89,7 +124,10 @@ fn add<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Answer<'b, 'v> {
         return Err(spent("_+_"));
     }
     let types = || vec![left.get_type().name().to_owned(), right.get_type().name().to_owned()];
-    let adder = left.as_adder().ok_or_else(|| ExecutionError::no_such_overload("_+_", types()))?;
+    // The engine appends the keys of a map to a list.
+    let mixed = left.downcast_ref::<CelList>().is_some() != right.downcast_ref::<CelList>().is_some();
+    let adder = left.as_adder().filter(|_| !mixed);
+    let adder = adder.ok_or_else(|| ExecutionError::no_such_overload("_+_", types()))?;
     Ok(CowVal::Owned(adder.add(right.as_ref())?.into_owned()))
 }
 
