@@ -53,10 +53,8 @@ impl Checker<'_, '_> {
                     self.refuse(paths::start(lhs), DiagnosticCode::RegoConstructDiffers, MIXED);
                 }
             }
-            Expr::Set { items, span, .. } => {
-                if self.mixes_sets_and_objects(items) {
-                    self.refuse(span, DiagnosticCode::RegoConstructDiffers, MIXED);
-                }
+            Expr::Set { items, span, .. } if self.mixes_sets_and_objects(items) => {
+                self.refuse(span, DiagnosticCode::RegoConstructDiffers, MIXED);
             }
             Expr::ArrayCompr { term, query, .. } | Expr::SetCompr { term, query, .. } => {
                 self.query(query, |checker| checker.value(term));
@@ -95,9 +93,9 @@ impl Checker<'_, '_> {
         if let Some((root, rest)) = prefix.split_first() {
             match self.resolve(root, rest) {
                 Root::Data(path) => {
-                    if self.world.is_part_of_rules(&path) {
+                    if self.world.has_rules_below(&path) {
                         let message = format!(
-                            "`{}` stands above rules: read each of them by its full name",
+                            "`{}` is made of rules with fixed keys, which the engine may not find all: read each by its full name or write one object",
                             path.join(".")
                         );
                         self.refuse(paths::start(expr), DiagnosticCode::RegoConstructDiffers, message);

@@ -76,7 +76,7 @@ pub(super) fn modules(engine: &mut Engine, data: &Value, known: &Guarantees<'_>)
         for rule in &module.policy {
             let name = world::static_prefix(paths::rule_reference(rule)).into_iter().next();
             let path: Path = package.iter().cloned().chain(name).collect();
-            if world.is_part_of_rules(&path) {
+            if !world.rules.contains_key(&path) && world.has_rules_below(&path) {
                 checked.parts.insert(path);
             }
         }

@@ -85,10 +85,8 @@ impl Scope {
 /// The variables of a pattern of arrays, objects and names.
 pub(super) fn pattern_names(pattern: &Expr, names: &mut BTreeSet<String>) {
     match pattern {
-        Expr::Var { span, .. } => {
-            if span.text() != "_" {
-                names.insert(span.text().to_owned());
-            }
+        Expr::Var { span, .. } if span.text() != "_" => {
+            names.insert(span.text().to_owned());
         }
         Expr::Array { items, .. } | Expr::Set { items, .. } => {
             items.iter().for_each(|item| pattern_names(item, names));

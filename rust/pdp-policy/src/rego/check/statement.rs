@@ -143,6 +143,7 @@ impl Checker<'_, '_> {
         match &stmt.literal {
             Literal::SomeVars { .. } => {}
             Literal::SomeIn { key, value, collection, .. } => {
+                self.arguments(key.iter().chain([value]));
                 key.iter().for_each(|key| self.pattern(key));
                 self.pattern(value);
                 self.value(collection);
@@ -203,7 +204,11 @@ impl Checker<'_, '_> {
             Expr::Var { span, .. } if span.text() == "_" => {}
             Expr::Array { items, .. } => items.iter().for_each(|item| self.pattern(item)),
             Expr::Object { fields, span, .. } => {
-                self.object_pattern(pattern, span);
+                let mut names = std::collections::BTreeSet::new();
+                super::scope::pattern_names(pattern, &mut names);
+                if !names.is_empty() {
+                    self.object_pattern(span);
+                }
                 for (_, key, value) in fields {
                     self.value(key);
                     self.pattern(value);
@@ -214,22 +219,19 @@ impl Checker<'_, '_> {
     }
 
     /// An object with variables unifies only with the same keys in OPA, with more of them in the engine.
-    fn object_pattern(&mut self, pattern: &Expr, span: &regorus::unstable::Span) {
-        let mut names = std::collections::BTreeSet::new();
-        super::scope::pattern_names(pattern, &mut names);
-        if !names.is_empty() {
-            self.refuse(
-                span,
-                DiagnosticCode::RegoConstructDiffers,
-                "an object pattern also matches objects with more keys here: bind the object and read its fields",
-            );
-        }
+    fn object_pattern(&mut self, span: &regorus::unstable::Span) {
+        self.refuse(
+            span,
+            DiagnosticCode::RegoConstructDiffers,
+            "an object pattern also matches objects with more keys here: bind the object and read its fields",
+        );
     }
 
-    fn arguments(&mut self, args: &[NodeRef<Expr>]) {
+    /// Arguments and the patterns of `some ... in`, which are never compared as a whole.
+    fn arguments<'e>(&mut self, args: impl IntoIterator<Item = &'e NodeRef<Expr>>) {
         for arg in args {
             match arg.as_ref() {
-                Expr::Object { span, .. } => self.object_pattern(arg, span),
+                Expr::Object { span, .. } => self.object_pattern(span),
                 Expr::Array { items, .. } => self.arguments(items),
                 _ => {}
             }

@@ -84,10 +84,9 @@ impl<'a> World<'a> {
         if (is_partial && self.defaults.contains(&path)) || (is_default && known_is_partial) {
             self.clashes.insert(path.clone());
         }
-        if let Some(known) = self.rules.get(&path) {
-            if matches!(known.kind, RuleKind::Function(_)) != matches!(kind, RuleKind::Function(_)) {
-                self.clashes.insert(path.clone());
-            }
+        let is_function = |kind| matches!(kind, RuleKind::Function(_));
+        if self.rules.get(&path).is_some_and(|known| is_function(known.kind) != is_function(kind)) {
+            self.clashes.insert(path.clone());
         }
         let known = self.rules.entry(path).or_insert(RuleInfo { kind, is_always_defined });
         known.is_always_defined |= is_always_defined;
@@ -102,15 +101,12 @@ impl<'a> World<'a> {
         self.clashes.contains(path)
     }
 
-    /// Whether the path lies inside a package and only rules below it exist, such as `a` for `a.b := 1`.
-    pub(super) fn is_part_of_rules(&self, path: &[String]) -> bool {
-        if self.rules.contains_key(path)
-            || !self.packages.iter().any(|package| path.len() > package.len() && path.starts_with(package))
-        {
-            return false;
-        }
+    /// Whether the path lies inside a package and is the beginning of rules' names, as `a` is for `a.b := 1`.
+    pub(super) fn has_rules_below(&self, path: &[String]) -> bool {
+        let is_inside = |package: &Path| path.len() > package.len() && path.starts_with(package);
         let is_package = self.packages.iter().any(|package| package.starts_with(path));
-        !is_package && self.rules.keys().any(|rule| rule.starts_with(path))
+        let is_below = |rule: &Path| rule.len() > path.len() && rule.starts_with(path);
+        !is_package && self.packages.iter().any(is_inside) && self.rules.keys().any(is_below)
     }
 
     /// Whether the input path is there in every request.

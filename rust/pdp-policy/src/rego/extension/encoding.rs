@@ -33,7 +33,7 @@ fn decode(text: &str, last_two: [u8; 2], padding: Padding) -> Option<Vec<u8>> {
     let digits: Vec<u8> = text.bytes().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect();
     let unpadded = digits.iter().rposition(|byte| *byte != b'=').map_or(0, |last| last + 1);
     let pads = digits.len() - unpadded;
-    let is_complete = digits.len() % 4 == 0 && pads <= 2;
+    let is_complete = digits.len().is_multiple_of(4) && pads <= 2;
     if !is_complete && (padding == Padding::Required || pads > 0) || unpadded % 4 == 1 {
         return None;
     }

@@ -102,10 +102,9 @@ fn is_match(parts: &[Part], delimiters: &[char], text: &str) -> bool {
 fn skip_stars(parts: &[Part], open: &mut [bool]) {
     for (at, part) in parts.iter().enumerate() {
         let is_open = open.get(at).copied().unwrap_or(false);
-        if is_open && matches!(part, Part::Star | Part::SuperStar) {
-            if let Some(next) = open.get_mut(at + 1) {
-                *next = true;
-            }
+        let is_star = matches!(part, Part::Star | Part::SuperStar);
+        if let Some(next) = open.get_mut(at + 1) {
+            *next |= is_open && is_star;
         }
     }
 }
