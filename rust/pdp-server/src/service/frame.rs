@@ -79,7 +79,6 @@ impl<B: Body<Data = Bytes> + Unpin> MessageReader<B> {
         }
         let whole = PREFIX + length;
         if bytes.len() < whole {
-            self.partial.reserve(whole.saturating_sub(self.partial.len()).min(self.limit));
             return Ok(None);
         }
         if !self.partial.is_empty() {

@@ -21,6 +21,7 @@ use http::header::CONTENT_TYPE;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use pdp_proto::v1::{CheckBatchResponse, ErrorDetail, ErrorReason};
+use tonic::Status;
 use tonic::service::Routes;
 use tower::Service;
 
@@ -102,6 +103,11 @@ impl DecisionService {
             Ok(response) => response.into_parts(),
             Err(never) => match never {},
         };
+        // A status in the headers ends the call with them: some clients take an empty
+        // data frame after it for a broken call (gRPC over HTTP/2, "Trailers-Only").
+        if parts.headers.contains_key(Status::GRPC_STATUS) {
+            return Response::from_parts(parts, ResponseBody::Empty);
+        }
         let body = EndsAtDrain::new(body, &self.drain);
         Response::from_parts(parts, ResponseBody::Other(Box::new(body)))
     }

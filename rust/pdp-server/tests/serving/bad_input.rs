@@ -8,7 +8,7 @@ use prost_types::value::Kind;
 use tonic::{Code, Status};
 
 use crate::support::{
-    Running, Silent, access, call_raw, detail, egress, post, post_body, spend, start, start_with,
+    Running, Silent, access, call_raw, detail, egress, exchange, post, post_body, spend, start, start_with,
 };
 
 /// What a refusal says: status, reason, field.
@@ -276,7 +276,7 @@ async fn deadline_that_has_passed_is_deadline_exceeded() {
 async fn caller_that_sends_nothing_is_held_to_its_deadline() {
     let running = start();
     let headers = [GRPC, ("grpc-timeout", "20m")];
-    let (_, found) = post_body(running.address(), CHECK, &headers, Silent).await;
+    let (_, found, _) = post_body(running.address(), CHECK, &headers, Silent).await;
     assert_eq!(Code::from_bytes(found["grpc-status"].as_bytes()), Code::DeadlineExceeded);
 }
 
@@ -309,4 +309,8 @@ async fn unknown_method_is_unimplemented() {
     let running = start();
     let status = call_raw(running.channel().await, "Guess", Bytes::new()).await.unwrap_err();
     assert_eq!(status.code(), Code::Unimplemented);
+    // The headers alone carry the status: no frame may follow them.
+    let path = "/pdp.v1.PolicyDecisionService/Guess";
+    let (_, found, frames) = exchange(running.address(), path, &[GRPC], framed(0, b"")).await;
+    assert_eq!((found["grpc-status"].as_bytes(), frames), (&b"12"[..], 0));
 }

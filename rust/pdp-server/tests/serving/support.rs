@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes};
+use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use pdp_proto::v1 as proto;
@@ -252,18 +253,29 @@ pub(crate) async fn post(
     headers: &[(&str, &str)],
     body: impl Into<Bytes>,
 ) -> (http::StatusCode, http::HeaderMap) {
+    let (status, found, _) = exchange(address, path, headers, body).await;
+    (status, found)
+}
+
+/// As [`post`]; also returns how many frames follow the headers.
+pub(crate) async fn exchange(
+    address: SocketAddr,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Bytes>,
+) -> (http::StatusCode, http::HeaderMap, usize) {
     post_body(address, path, headers, Full::new(body.into())).await
 }
 
-/// As [`post`], with any body.
+/// As [`exchange`], with any body.
 pub(crate) async fn post_body<B>(
     address: SocketAddr,
     path: &str,
     headers: &[(&str, &str)],
     body: B,
-) -> (http::StatusCode, http::HeaderMap)
+) -> (http::StatusCode, http::HeaderMap, usize)
 where
-    B: http_body::Body<Data = Bytes, Error = std::convert::Infallible> + Send + Unpin + 'static,
+    B: Body<Data = Bytes, Error = std::convert::Infallible> + Send + Unpin + 'static,
 {
     let stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let (mut sender, connection) =
@@ -274,16 +286,19 @@ where
         request = request.header(*name, *value);
     }
     let response = sender.send_request(request.body(body).unwrap()).await.unwrap();
-    let (parts, body) = response.into_parts();
-    let mut found = parts.headers;
-    found.extend(body.collect().await.unwrap().trailers().cloned().unwrap_or_default());
-    (parts.status, found)
+    let (parts, mut body) = response.into_parts();
+    let (mut found, mut frames) = (parts.headers, usize::from(!body.is_end_stream()));
+    while let Some(frame) = body.frame().await {
+        frames += 1;
+        found.extend(frame.unwrap().into_trailers().unwrap_or_default());
+    }
+    (parts.status, found, frames)
 }
 
 /// A body that never ends and never sends.
 pub(crate) struct Silent;
 
-impl http_body::Body for Silent {
+impl Body for Silent {
     type Data = Bytes;
     type Error = std::convert::Infallible;
     fn poll_frame(
