@@ -9,7 +9,7 @@ import pytest
 
 from pdp.policy.conformance import Class, Result, report, run
 
-PAGE = Path(__file__).parents[2] / "docs" / "reference" / "conformance.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "conformance.md"
 
 
 @pytest.fixture(scope="module")
