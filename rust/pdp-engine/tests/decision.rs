@@ -1,5 +1,10 @@
 //! What a decision means, stated as properties over small policy sets.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code: a panic is a failed test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "test code: a panic is a failed test"
+)]
 
 use std::cell::RefCell;
 use std::fs;
@@ -67,11 +72,14 @@ impl Set {
 struct Scripted {
     refuse: Vec<&'static str>,
     seen: std::sync::Mutex<RefCell<Vec<(String, u64, bool)>>>,
+    /// Names of the limits of each call.
+    calls: std::sync::Mutex<Vec<Vec<String>>>,
 }
 
 impl LimitStore for Scripted {
     fn spend(&self, _: Option<&str>, demands: &[LimitDemand<'_>], _: SystemTime) -> Vec<LimitOutcome> {
         let seen = self.seen.lock().unwrap();
+        self.calls.lock().unwrap().push(demands.iter().map(|d| d.limit.name.to_string()).collect());
         let answer = |demand: &LimitDemand<'_>| {
             seen.borrow_mut().push((demand.key.to_owned(), demand.hits, demand.peek));
             let admitted = !self.refuse.contains(&&*demand.limit.name);
@@ -368,13 +376,20 @@ fn limits_apply_by_condition_and_a_used_up_one_denies() {
 }
 
 #[test]
-fn shadow_limit_is_read_and_never_spent() {
-    let mut worker = worker(limits("mode: shadow", PER_SUBJECT));
-    let store = Scripted { refuse: vec!["a"], ..Scripted::default() };
+fn shadow_limit_counts_on_its_own_and_takes_nothing_from_what_decides() {
+    let text = "limits:\n  - {name: c, algorithm: gcra, limit: 1, window: 1s, key: subject.id}\n";
+    let set = limits("", PER_SUBJECT)
+        .entry("m", "rate_limit", "limits", "m.yaml", "mode: shadow")
+        .file("m.yaml", text);
+    let mut worker = worker(set);
+    let store = Scripted { refuse: vec!["c"], ..Scripted::default() };
     let decision = worker.decide(&limited(), now(), Uuid::nil(), &store).unwrap();
-    assert_eq!(codes(&decision), [ReasonCode::DefaultDeny]);
-    assert_eq!(decision.shadow[0].effect, Effect::Deny);
-    assert!(store.seen.lock().unwrap().borrow().iter().all(|(_, _, peek)| *peek));
+    assert_eq!(codes(&decision), [ReasonCode::WithinLimit]);
+    let shadow = &decision.shadow[0];
+    assert_eq!((shadow.effect, shadow.would_change), (Effect::Deny, true));
+    let calls = store.calls.lock().unwrap();
+    assert_eq!(*calls, [vec!["a"], vec!["c"]], "each group is a call of its own");
+    assert!(store.seen.lock().unwrap().borrow().iter().all(|(_, _, peek)| !peek));
 }
 
 #[test]

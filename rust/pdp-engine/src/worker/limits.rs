@@ -28,7 +28,7 @@ pub(crate) struct LimitPlan {
     /// Policies that could not say what to spend.
     failures: Vec<(u32, Reason)>,
     /// Policies that failed and are set to fail open.
-    failed_open: Vec<Reason>,
+    failed_open: Vec<(u32, Reason)>,
 }
 
 struct Want {
@@ -36,6 +36,8 @@ struct Want {
     rule: usize,
     key: String,
     hits: u64,
+    /// Whether its policy only shadows.
+    shadow: bool,
 }
 
 impl LimitPlan {
@@ -59,37 +61,45 @@ impl LimitPlan {
                 match key(evaluators.limit(position, rule, input.get(), now)) {
                     Ok(None) => {}
                     Ok(Some(key)) => {
-                        plan.wants.push(Want { position, rule, key, hits: request.facts.limit.hits });
+                        let shadow = policy.info.mode != Mode::Enforce;
+                        let hits = request.facts.limit.hits;
+                        plan.wants.push(Want { position, rule, key, hits, shadow });
                     }
                     Err((code, message)) => plan.fail(position, policy, code, &message),
                 }
             }
         }
+        plan.wants.sort_by_key(|want| (want.shadow, want.position));
         plan
     }
 
     fn fail(&mut self, position: u32, policy: &Policy, code: ReasonCode, message: &str) {
         match failure(policy, code, message) {
             Outcome::Error(reason) => self.failures.push((position, reason)),
-            Outcome::Allow { reason, .. } => self.failed_open.push(reason),
+            Outcome::Allow { reason, .. } => self.failed_open.push((position, reason)),
             Outcome::Deny(_) | Outcome::Abstain | Outcome::Pass { .. } => {}
         }
     }
 
-    /// What to spend. When an enforced policy failed, the request is denied whatever
-    /// the counters say, so they are only read.
-    pub(crate) fn demands<'a>(&'a self, set: &'a PolicySet) -> Vec<LimitDemand<'a>> {
+    /// What to spend, in groups that are each spent whole or not at all: the enforced
+    /// limits first, then each shadow policy's own, which must not take from what it shadows.
+    ///
+    /// When an enforced policy failed, the request is denied whatever the counters say,
+    /// so they are only read.
+    pub(crate) fn groups<'a>(&'a self, set: &'a PolicySet) -> Vec<Vec<LimitDemand<'a>>> {
         let doomed = self.failures.iter().any(|(position, _)| enforced(set, *position));
-        self.wants
-            .iter()
-            .filter_map(|want| {
-                let policy = set.policy(want.position)?;
-                let Body::Limits(rules) = &policy.body else { return None };
-                let limit = &rules.get(want.rule)?.limit;
-                let peek = doomed || policy.info.mode != Mode::Enforce;
-                Some(LimitDemand { policy_id: &policy.info.id, limit, key: &want.key, hits: want.hits, peek })
-            })
-            .collect()
+        let mut groups: Vec<(Option<u32>, Vec<LimitDemand<'a>>)> = Vec::new();
+        for want in &self.wants {
+            let Some((policy, rule)) = rule(set, want) else { continue };
+            let (policy_id, limit) = (&policy.info.id, &rule.limit);
+            let demand = LimitDemand { policy_id, limit, key: &want.key, hits: want.hits, peek: doomed };
+            let owner = want.shadow.then_some(want.position);
+            match groups.last_mut() {
+                Some((last, demands)) if *last == owner => demands.push(demand),
+                _ => groups.push((owner, vec![demand])),
+            }
+        }
+        groups.into_iter().map(|(_, demands)| demands).collect()
     }
 
     /// Whether the policy at `position` applied and decides.
@@ -97,7 +107,7 @@ impl LimitPlan {
         self.applied.contains(&position) && enforced(set, position)
     }
 
-    /// The verdict, each limit's status and the shadow results. `outcomes` are in the order of the demands.
+    /// The verdict, each limit's status and the shadow results. `outcomes` are in the order of the groups.
     pub(crate) fn conclude(
         &self,
         set: &PolicySet,
@@ -147,7 +157,8 @@ impl LimitPlan {
         let deciding = self.applied.iter().any(|position| enforced(set, *position));
         let effect = if deciding && reasons.is_empty() { Effect::Allow } else { Effect::Deny };
         if effect == Effect::Allow {
-            reasons.extend(self.failed_open.iter().cloned());
+            let open = self.failed_open.iter().filter(|(position, _)| enforced(set, *position));
+            reasons.extend(open.map(|(_, reason)| reason.clone()));
             if reasons.is_empty() {
                 reasons.push(plain(ReasonCode::WithinLimit, "every limit that applies has room"));
             }

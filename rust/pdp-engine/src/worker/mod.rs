@@ -97,12 +97,9 @@ impl Worker {
         store: &dyn LimitStore,
     ) -> Result<Decision, RequestFault> {
         let pending = self.begin(request, now)?;
-        let demands = pending.demands(&self.set);
-        let outcomes = if demands.is_empty() {
-            Vec::new()
-        } else {
-            store.spend(request.request_id.as_deref(), &demands, now)
-        };
+        let id = request.request_id.as_deref();
+        let groups = pending.demands(&self.set);
+        let outcomes: Vec<_> = groups.iter().flat_map(|group| store.spend(id, group, now)).collect();
         Ok(self.finish(&pending, &outcomes, decision_id))
     }
 
@@ -355,10 +352,11 @@ impl Worker {
 }
 
 impl Pending<'_> {
-    /// What the request spends, in a fixed order.
+    /// What the request spends, in groups that are each spent whole or not at all. The
+    /// outcomes given to [`Worker::finish`] are the groups' outcomes, one after the other.
     #[must_use]
-    pub fn demands<'a>(&'a self, set: &'a PolicySet) -> Vec<LimitDemand<'a>> {
-        self.limits.as_ref().map(|plan| plan.demands(set)).unwrap_or_default()
+    pub fn demands<'a>(&'a self, set: &'a PolicySet) -> Vec<Vec<LimitDemand<'a>>> {
+        self.limits.as_ref().map(|plan| plan.groups(set)).unwrap_or_default()
     }
 }
 
