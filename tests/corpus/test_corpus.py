@@ -137,11 +137,11 @@ def test_rego_agrees_with_a_real_opa(pdp_policies: Path) -> None:
 
 
 def test_engines_agree_on_damaged_requests(pdp_policies: Path) -> None:
-    """Every field of every given request is taken away, turned or emptied once; no engine answers otherwise."""
+    """Every field of every given request is removed, turned or emptied once; the engines still agree."""
     opa = os.environ.get("PDP_OPA") or shutil.which("opa")
     report = cross_check(pdp_policies, Path(opa) if opa else None, _damaged_requests())
     assert report.differences == ()
-    assert report.compared > (3000 if opa else 1000)
+    assert report.compared > (3000 if opa else 500)
 
 
 def _damaged_requests() -> dict[str, CheckRequest]:
