@@ -7,7 +7,7 @@ import dataclasses
 import json
 import socket
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -177,7 +177,7 @@ def authority() -> trustme.CA:
 
 
 @pytest.fixture
-def pem(tmp_path: Path, authority: trustme.CA) -> Iterator[Path]:
+def pem(tmp_path: Path, authority: trustme.CA) -> Path:
     """Files of the authority, a server and a client."""
     directory = tmp_path / "pem"
     directory.mkdir()
@@ -187,7 +187,7 @@ def pem(tmp_path: Path, authority: trustme.CA) -> Iterator[Path]:
         issued.private_key_pem.write_to_path(directory / f"{name}.key")
         for blob in issued.cert_chain_pems:
             blob.write_to_path(directory / f"{name}.pem", append=True)
-    yield directory
+    return directory
 
 
 def ask(address: str, tls: TlsFiles | None, request: CheckRequest) -> bool:

@@ -173,9 +173,9 @@ def test_closed_client_opens_again(client: Client) -> None:
 
 def test_nobody_listens() -> None:
     """A refused connection is UNAVAILABLE within the deadline."""
-    with Client("127.0.0.1:1", ClientOptions(timeout_seconds=2.0, backoff_seconds=0.001)) as client:
-        with pytest.raises(UnavailableError):
-            client.check(ACCESS)
+    options = ClientOptions(timeout_seconds=2.0, backoff_seconds=0.001)
+    with Client("127.0.0.1:1", options) as client, pytest.raises(UnavailableError):
+        client.check(ACCESS)
 
 
 FORKED = """
