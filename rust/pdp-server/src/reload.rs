@@ -86,6 +86,13 @@ impl Reloader {
         self.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Makes request threads ready for the set that serves.
+    pub(crate) fn warm(&self) {
+        if let Some(warm) = &self.warm {
+            warm(&self.decider.active().set);
+        }
+    }
+
     /// Builds the set anew and swaps it in whole. Blocks while it builds.
     ///
     /// # Errors

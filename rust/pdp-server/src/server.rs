@@ -134,6 +134,8 @@ impl Server {
         let (handles, threads): (Vec<_>, Vec<_>) = started.into_iter().unzip();
         let reloader = Reloader::new(config.policies.clone(), decider).with_warm(warm(handles.clone()));
         let reloader = Arc::new(reloader);
+        // Before the first connection is accepted: no request pays for preparing a policy.
+        reloader.warm();
         let probes = Probes {
             reloader: reloader.clone(),
             drain: signal.clone(),

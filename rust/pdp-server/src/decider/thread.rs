@@ -60,9 +60,14 @@ impl ThreadState {
         }
     }
 
-    /// Takes the worker of a set that is about to become active.
+    /// Takes a worker that was made ready, of the set that serves or is about to.
     pub(super) fn warmed(&mut self, worker: Worker) {
-        self.warmed = Some(worker);
+        if Arc::ptr_eq(worker.policy_set(), self.worker.policy_set()) {
+            self.worker = worker;
+            self.seen = MemoStats::default();
+        } else {
+            self.warmed = Some(worker);
+        }
     }
 
     /// Moves to the active set, if it has changed since the last request.

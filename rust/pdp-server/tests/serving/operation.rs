@@ -144,3 +144,27 @@ async fn bytes_that_are_no_http2_close_the_connection_only() {
     let _ = stream.read_to_end(&mut rest).await;
     running.assert_lives().await;
 }
+
+#[tokio::test]
+async fn headers_past_the_limit_are_refused_and_the_server_lives_on() {
+    let running = start_with(serde_json::json!({"max_header_bytes": 2048}));
+    let mut request = tonic::Request::new(access());
+    request.metadata_mut().insert("x-long", "a".repeat(8_192).parse().unwrap());
+    assert!(running.client().await.check(request).await.is_err());
+    running.assert_lives().await;
+}
+
+#[tokio::test]
+async fn calls_of_one_connection_past_its_limit_wait_for_their_turn() {
+    let running = start_with(serde_json::json!({"max_concurrent_streams": 2}));
+    let client = running.client().await;
+    let calls: Vec<_> = (0..50)
+        .map(|_| {
+            let mut client = client.clone();
+            tokio::spawn(async move { client.check(access()).await.unwrap() })
+        })
+        .collect();
+    for call in calls {
+        assert_eq!(effect(call.await.unwrap().get_ref()), Effect::Allow);
+    }
+}
