@@ -177,6 +177,7 @@ fn documents_that_are_no_policy_are_refused() {
 fn operations_that_fail_on_every_request_are_refused() {
     let cases = [
         ("subject.id == 1", "a string never equals an int"),
+        ("workload.id == 1", "a string never equals an int"),
         ("subject.roles == 'nurse'", "a list never equals a string"),
         ("subject.id == null", "a string never equals a null, test with `has(..)`"),
         ("1 in subject.roles", "an int is never in a list of string"),

@@ -137,15 +137,18 @@ impl Inference<'_> {
         if let Some((_, kind)) = self.bound.iter().rev().find(|(bound, _)| bound == name) {
             return kind.clone();
         }
-        self.schema.shape(&[name]).map_or(Kind::Unknown, shape_kind)
+        self.schema.shape(&[self.schema.cel_field(name)]).map_or(Kind::Unknown, shape_kind)
     }
 
     fn path(&self, tree: &Expression) -> Kind {
         let Some(path) = qualified(tree) else { return Kind::Unknown };
-        let steps: Vec<&str> = path.split('.').collect();
+        let mut steps: Vec<&str> = path.split('.').collect();
         let first = steps.first().copied().unwrap_or_default();
         if self.bound.iter().any(|(bound, _)| bound == first) {
             return Kind::Unknown;
+        }
+        if let Some(root) = steps.first_mut() {
+            *root = self.schema.cel_field(first);
         }
         match steps.as_slice() {
             ["variables", name] => (self.variables)(name),
