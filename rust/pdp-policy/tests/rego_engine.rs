@@ -169,6 +169,12 @@ fn guaranteed_input_may_be_negated() {
 }
 
 #[test]
+fn replacing_the_input_voids_guarantees() {
+    let module = "package p\nq if not input.subject.id == \"x\"\nallow if q with input as {}";
+    assert!(compiled(&[module], &["input.subject.id"]).is_err());
+}
+
+#[test]
 fn whole_path_of_data_may_be_negated() {
     assert!(compiled(&["package p\nallow if not data.limits.max > 5"], &[]).is_ok());
     assert!(compiled(&["package p\nallow if not data.limits.nope > 5"], &[]).is_err());

@@ -241,7 +241,19 @@ impl Checker<'_, '_> {
     fn modifier(&mut self, modifier: &WithModifier, is_negated: bool) {
         let Some(path) = paths::components(&modifier.refr) else { return };
         let Some((root, rest)) = path.split_first() else { return };
-        let is_document = match self.resolve(root, rest) {
+        let target = self.resolve(root, rest);
+        let span = modifier.refr.span();
+        if matches!(target, Root::Input(_))
+            && self.world.has_guarantees()
+            && !span.source.file().ends_with("_test.rego")
+        {
+            self.refuse(
+                paths::start(&modifier.refr),
+                DiagnosticCode::RegoConstructDiffers,
+                "`with input` outside of a test takes away what the input schema guarantees: pass the value to a function",
+            );
+        }
+        let is_document = match target {
             Root::Input(_) => true,
             Root::Data(path) => self.world.function_at(&path).is_none(),
             Root::Local => false,

@@ -120,6 +120,11 @@ impl<'a> World<'a> {
         })
     }
 
+    /// Whether any input path is guaranteed.
+    pub(super) fn has_guarantees(&self) -> bool {
+        !self.guaranteed.is_empty()
+    }
+
     /// Whether the path below `data` is defined for every input.
     pub(super) fn has_data(&self, path: &[String]) -> bool {
         if let Some((rest, info)) = self.rule_at(path) {
