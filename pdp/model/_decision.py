@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import timedelta
 from enum import Enum
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar, overload
 
 from pdp._proto import decision_pb2 as pb
 from pdp.errors import AccessDenied, ErrorReason, from_reason
@@ -14,7 +14,7 @@ from pdp.model._enums import QUESTIONS, REASON_CODES, TIERS, Effect, Question, R
 from pdp.model._struct import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from google.protobuf.duration_pb2 import Duration
 
@@ -150,9 +150,40 @@ class ShadowResult:
     reasons: tuple[Reason, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+_T = TypeVar("_T")
+
+
+class _Part(Generic[_T]):
+    """A part of a decision, read from its message when it is first asked for.
+
+    Most callers look at the effect and go on: reading everything would cost them more
+    than the decision itself.
+    """
+
+    def __init__(self, read: Callable[[pb.Decision], _T], absent: _T) -> None:
+        self.read = read
+        self.absent = absent
+        self.name = ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, decision: None, owner: type) -> Self: ...
+
+    @overload
+    def __get__(self, decision: Decision, owner: type) -> _T: ...
+
+    def __get__(self, decision: Decision | None, owner: type) -> Self | _T:
+        if decision is None:
+            return self
+        # From now on the value itself is found before this descriptor.
+        value = decision.__dict__[self.name] = self.read(decision.__dict__["_message"])
+        return value
+
+
 class Decision:
-    """One effect, and everything that explains it.
+    """One effect, and everything that explains it; immutable.
 
     A decision has no truth value: `if client.check(...)` would read a DENY as true.
     Ask `decision.allowed`, or call `authorize`, which raises.
@@ -174,18 +205,74 @@ class Decision:
     """
 
     effect: Effect
-    request_id: str = ""
-    decision_id: str = ""
-    policy_revision: str = ""
-    verdicts: tuple[Verdict, ...] = ()
-    obligations: tuple[Obligation, ...] = ()
-    limits: tuple[LimitStatus, ...] = ()
-    findings: tuple[Finding, ...] = ()
-    masked_payload: bytes | None = None
-    facts: tuple[FactUse, ...] = ()
-    cacheable_for: timedelta | None = None
-    shadow: tuple[ShadowResult, ...] = ()
-    memoised: bool = False
+    request_id: str
+    decision_id = _Part(lambda message: message.decision_id, "")
+    policy_revision = _Part(lambda message: message.policy_revision, "")
+    verdicts = _Part[tuple[Verdict, ...]](
+        lambda message: tuple([_verdict(one) for one in message.verdicts]), ()
+    )
+    obligations = _Part[tuple[Obligation, ...]](
+        lambda message: tuple([_obligation(one) for one in message.obligations]), ()
+    )
+    limits = _Part[tuple[LimitStatus, ...]](
+        lambda message: tuple([_limit(one) for one in message.limits]), ()
+    )
+    findings = _Part[tuple[Finding, ...]](
+        lambda message: tuple([_finding(one) for one in message.findings]), ()
+    )
+    masked_payload = _Part[bytes | None](
+        lambda message: message.masked_payload if message.HasField("masked_payload") else None, None
+    )
+    facts = _Part[tuple[FactUse, ...]](
+        lambda message: tuple([FactUse(one.name, _span(one.age)) for one in message.facts]), ()
+    )
+    cacheable_for = _Part[timedelta | None](
+        lambda message: _span(message.cacheable_for) if message.HasField("cacheable_for") else None, None
+    )
+    shadow = _Part[tuple[ShadowResult, ...]](
+        lambda message: tuple([_shadow(one) for one in message.shadow]), ()
+    )
+    memoised = _Part(lambda message: message.memoised, False)
+
+    def __init__(
+        self,
+        *,
+        effect: Effect,
+        request_id: str = "",
+        verdicts: tuple[Verdict, ...] = (),
+        obligations: tuple[Obligation, ...] = (),
+        masked_payload: bytes | None = None,
+        **others: Any,
+    ) -> None:
+        """Makes a decision from parts, for tests of callers; `others` are the remaining attributes."""
+        given = {"verdicts": verdicts, "obligations": obligations, "masked_payload": masked_payload, **others}
+        unknown = given.keys() - set(_PARTS)
+        if unknown:
+            raise TypeError(f"a decision has no `{min(unknown)}`")
+        values = {name: getattr(type(self), name).absent for name in _PARTS}
+        self.__dict__.update(values, effect=effect, request_id=request_id, **given)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        """Refuses: what was decided stays."""
+        raise AttributeError(f"a decision cannot be changed: `{name}`")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        """Refuses: what was decided stays."""
+        raise AttributeError(f"a decision cannot be changed: `{name}`")
+
+    def __eq__(self, other: object) -> bool:
+        """Whether all attributes are equal."""
+        if not isinstance(other, Decision):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in _ATTRIBUTES)
+
+    def __hash__(self) -> int:
+        """By what names the decision."""
+        return hash((self.effect, self.request_id, self.decision_id))
+
+    def __repr__(self) -> str:
+        """All attributes."""
+        return f"Decision({', '.join(f'{name}={getattr(self, name)!r}' for name in _ATTRIBUTES)})"
 
     def __bool__(self) -> NoReturn:
         """Refuses: a decision is neither true nor false."""
@@ -226,31 +313,22 @@ class Decision:
 
     def to_mapping(self) -> dict[str, Any]:
         """The decision as a JSON document; times in seconds, the masked payload as text where it is text."""
-        return {"allowed": self.allowed, **_document(self)}
+        pairs = ((name, getattr(self, name)) for name in _ATTRIBUTES)
+        return {"allowed": self.allowed, **_mapping(pairs)}
 
     @classmethod
     def from_proto(cls, message: pb.Decision, request_id: str = "") -> Decision:
         """Reads a decision; an effect this release does not know is DENY."""
-        # Empty lists are the common case: looking first saves a generator and a call each.
-        return cls(
-            effect=Effect.ALLOW if message.effect == _ALLOW else Effect.DENY,
-            request_id=request_id,
-            decision_id=message.decision_id,
-            policy_revision=message.policy_revision,
-            verdicts=tuple([_verdict(one) for one in message.verdicts]),
-            obligations=tuple([_obligation(one) for one in message.obligations])
-            if message.obligations
-            else (),
-            limits=tuple([_limit(one) for one in message.limits]) if message.limits else (),
-            findings=tuple([_finding(one) for one in message.findings]) if message.findings else (),
-            masked_payload=message.masked_payload if message.HasField("masked_payload") else None,
-            facts=tuple([FactUse(one.name, _span(one.age)) for one in message.facts])
-            if message.facts
-            else (),
-            cacheable_for=_span(message.cacheable_for) if message.HasField("cacheable_for") else None,
-            shadow=tuple([_shadow(one) for one in message.shadow]) if message.shadow else (),
-            memoised=message.memoised,
-        )
+        decision = cls.__new__(cls)
+        values = decision.__dict__
+        values["effect"] = Effect.ALLOW if message.effect == _ALLOW else Effect.DENY
+        values["request_id"] = request_id
+        values["_message"] = message
+        return decision
+
+
+_PARTS = tuple(name for name, value in vars(Decision).items() if isinstance(value, _Part))
+_ATTRIBUTES = ("effect", "request_id", *_PARTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -387,11 +465,15 @@ def _line(reasons: tuple[Reason, ...]) -> str:
     return " ".join(part for part in (code, policy, first.message) if part)
 
 
+def _mapping(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON-ready mapping, without what is empty."""
+    return {name: _document(one) for name, one in pairs if one is not None and one not in ((), "")}
+
+
 def _document(value: Any) -> Any:
-    """A frozen value as JSON-ready values, without what is empty."""
+    """A frozen value as JSON-ready values."""
     if is_dataclass(value) and not isinstance(value, type):
-        pairs = ((one.name, getattr(value, one.name)) for one in fields(value))
-        return {name: _document(one) for name, one in pairs if one is not None and one not in ((), "")}
+        return _mapping((one.name, getattr(value, one.name)) for one in fields(value))
     match value:
         case tuple():
             return [_document(one) for one in value]

@@ -60,15 +60,18 @@ class Subject:
     authentication: str = ""
 
     def _fill(self, message: pb.Subject) -> None:
-        message.id = self.id
-        message.type = self.type
+        if self.id:
+            message.id = self.id
+        if self.type:
+            message.type = self.type
         if self.roles:
             message.roles.extend(self.roles)
         if self.groups:
             message.groups.extend(self.groups)
         if self.attributes:
             _fill_struct(message.attributes, self.attributes)
-        message.authentication = self.authentication
+        if self.authentication:
+            message.authentication = self.authentication
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +93,12 @@ class Resource:
     attributes: Mapping[str, Any] | None = None
 
     def _fill(self, message: pb.Resource) -> None:
-        message.id = self.id
-        message.type = self.type
-        message.owner = self.owner
+        if self.id:
+            message.id = self.id
+        if self.type:
+            message.type = self.type
+        if self.owner:
+            message.owner = self.owner
         if self.labels:
             message.labels.update(self.labels)
         if self.attributes:
@@ -120,13 +126,16 @@ class Function:
     attributes: Mapping[str, Any] | None = None
 
     def _fill(self, message: pb.Function) -> None:
-        message.id = self.id
+        if self.id:
+            message.id = self.id
         if self.labels:
             message.labels.update(self.labels)
         if self.roles:
             message.roles.extend(self.roles)
-        message.environment = self.environment
-        message.version = self.version
+        if self.environment:
+            message.environment = self.environment
+        if self.version:
+            message.version = self.version
         if self.attributes:
             _fill_struct(message.attributes, self.attributes)
 
@@ -152,10 +161,13 @@ class Destination:
     attributes: Mapping[str, Any] | None = None
 
     def _fill(self, message: pb.Destination) -> None:
-        message.id = self.id
+        if self.id:
+            message.id = self.id
         message.kind = DESTINATION_KIND_NUMBERS[self.kind]
-        message.host = self.host
-        message.port = self.port
+        if self.host:
+            message.host = self.host
+        if self.port:
+            message.port = self.port
         if self.labels:
             message.labels.update(self.labels)
         if self.attributes:
@@ -183,11 +195,16 @@ class Transport:
     encrypted: bool | None = None
 
     def _fill(self, message: pb.Transport) -> None:
-        message.source_ip = self.source_ip
-        message.tls_version = self.tls_version
-        message.tls_cipher = self.tls_cipher
-        message.server_name = self.server_name
-        message.peer_identity = self.peer_identity
+        if self.source_ip:
+            message.source_ip = self.source_ip
+        if self.tls_version:
+            message.tls_version = self.tls_version
+        if self.tls_cipher:
+            message.tls_cipher = self.tls_cipher
+        if self.server_name:
+            message.server_name = self.server_name
+        if self.peer_identity:
+            message.peer_identity = self.peer_identity
         if self.encrypted is not None:
             message.encrypted = self.encrypted
 
@@ -209,9 +226,12 @@ class HttpRequest:
     headers: Mapping[str, str] | None = None
 
     def _fill(self, message: pb.HttpRequest) -> None:
-        message.method = self.method
-        message.path = self.path
-        message.host = self.host
+        if self.method:
+            message.method = self.method
+        if self.path:
+            message.path = self.path
+        if self.host:
+            message.host = self.host
         if self.headers:
             message.headers.update(self.headers)
 
@@ -229,8 +249,10 @@ class Payload:
     content_type: str = ""
 
     def _fill(self, message: pb.Payload) -> None:
-        message.content = self.content
-        message.content_type = self.content_type
+        if self.content:
+            message.content = self.content
+        if self.content_type:
+            message.content_type = self.content_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,13 +299,16 @@ class Device:
     attributes: Mapping[str, Any] | None = None
 
     def _fill(self, message: pb.Device) -> None:
-        message.id = self.id
+        if self.id:
+            message.id = self.id
         if self.managed is not None:
             message.managed = self.managed
         if self.compliant is not None:
             message.compliant = self.compliant
-        message.os = self.os
-        message.os_version = self.os_version
+        if self.os:
+            message.os = self.os
+        if self.os_version:
+            message.os_version = self.os_version
         if self.disk_encrypted is not None:
             message.disk_encrypted = self.disk_encrypted
         if self.observed_at is not None:
@@ -311,9 +336,12 @@ class Location:
     observed_at: datetime | None = None
 
     def _fill(self, message: pb.Location) -> None:
-        message.country = self.country
-        message.region = self.region
-        message.asn = self.asn
+        if self.country:
+            message.country = self.country
+        if self.region:
+            message.region = self.region
+        if self.asn:
+            message.asn = self.asn
         if self.anonymous is not None:
             message.anonymous = self.anonymous
         if self.observed_at is not None:
@@ -356,6 +384,9 @@ _PARTS: Final[dict[str, type[Any]]] = {
     "location": Location,
     "behaviour": Behaviour,
 }
+
+
+_TEXTS: Final = ("request_id", "tenant", "action", "policy_revision")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -456,11 +487,11 @@ class CheckRequest:
             field = "context"
             if self.context:
                 _fill_struct(message.context, self.context)
-            field = ""
-            message.request_id = self.request_id
-            message.tenant = self.tenant
-            message.action = self.action
-            message.policy_revision = self.policy_revision
+            for field in _TEXTS:
+                text = getattr(self, field)
+                if text:
+                    setattr(message, field, text)
+            field = "required_policy_ids"
             if self.required_policy_ids:
                 message.required_policy_ids.extend(self.required_policy_ids)
         except (TypeError, ValueError, OverflowError, AttributeError) as fault:

@@ -66,7 +66,7 @@ def nested(depth: int) -> dict[str, Any]:
         ({"resource": Resource("r", labels={"a": 1})}, "resource", ErrorReason.FIELD_MALFORMED),
         ({"context": {"a": object()}}, "context", ErrorReason.FIELD_MALFORMED),
         ({"context": nested(100_000)}, "context", ErrorReason.TOO_DEEP),
-        ({"action": "\ud800"}, "", ErrorReason.FIELD_MALFORMED),
+        ({"action": "\ud800"}, "action", ErrorReason.FIELD_MALFORMED),
     ],
 )
 def test_value_that_does_not_fit_is_refused_by_field(
