@@ -7,7 +7,6 @@ import platform
 import re
 import shutil
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -15,20 +14,13 @@ PEERS = REPOSITORY / ".cache" / "peers" / "bin"
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
-@dataclass(frozen=True, slots=True)
-class CoreTimes:
-    """Seconds that one core was busy since the machine started."""
-
-    busy: float
-
-
-def core_times(core: int) -> CoreTimes:
-    """Busy time of `core`, from /proc/stat (proc(5))."""
+def busy_seconds(core: int) -> float:
+    """Seconds that `core` was busy since the machine started, from /proc/stat (proc(5))."""
     for line in Path("/proc/stat").read_text(encoding="ascii").splitlines():
         name, *fields = line.split()
         if name == f"cpu{core}":
             user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, fields[:8])
-            return CoreTimes((user + nice + system + irq + softirq + steal) / TICKS_PER_SECOND)
+            return (user + nice + system + irq + softirq + steal) / TICKS_PER_SECOND
     raise LookupError(f"core {core} does not exist")
 
 

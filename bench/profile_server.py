@@ -55,7 +55,7 @@ def profile(scenario_name: str, run_id: str) -> dict[str, object]:
             delayed = f"sleep 1.2; exec perf record -q {' '.join([*options, *recorded])} -- sleep {SECONDS}"
             with subprocess.Popen(["sh", "-c", delayed], stdout=subprocess.DEVNULL) as perf:
                 load = {"closed": {**CLOSED, **run.get("load", {})}}
-                generate(target, directory / "work.bin", work.expectations, load, pace, run.get("batch", 1))
+                generate(target, directory, work.expectations, load, pace, run.get("batch", 1))
                 perf.wait(timeout=60)
         shown = subprocess.run(
             [

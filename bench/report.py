@@ -53,6 +53,7 @@ def label(run: dict[str, Any]) -> str:
     parts = [NAMES[run["target"]]]
     estate = run.get("estate", {})
     parts += [f"{estate['policies']:,} policies"] if "policies" in estate else []
+    parts += [f"{estate['asked']} of them asked"] if "asked" in estate else []
     parts += [f"{estate['keys']:,} key{'s' if estate['keys'] > 1 else ''}"] if "keys" in estate else []
     parts += [f"{estate['payload_bytes'] / 1024:.3g} KiB"] if "payload_bytes" in estate else []
     parts += ["CheckStream"] if run.get("call") == "check_stream" else []
@@ -106,7 +107,8 @@ def render_scenario(name: str, scenario: dict[str, Any]) -> str:
     for run in scenario["runs"].values():
         report = run["report"]
         latency = report["latency_us"]
-        disturbed = f"{run['foreign_core_share']:.0%}" if run.get("threads", 1) == 1 else "-"
+        foreign = run["foreign_core_share"]
+        disturbed = "-" if foreign is None else f"{foreign:.0%}"
         rows.append(
             [
                 label(run),
@@ -169,6 +171,11 @@ def render(results: dict[str, Any], budgets: list[dict[str, Any]], method: str) 
         "![Decisions a second on one core](img/access.svg)",
         "![Microseconds of CPU per decision](img/cpu.svg)",
     ]
+    if results["void"]:
+        sections += [
+            "## Void runs",
+            table(["run", "why"], [[name, why] for name, why in results["void"].items()]),
+        ]
     if missed:
         sections += ["## Missed budgets", "\n".join(missed)]
     if results.get("profiles"):

@@ -30,8 +30,12 @@ from targets import GENERATOR_CORE, LOAD_GENERATOR, SERVER_CORE, STARTERS, Targe
 SCENARIOS = Path(__file__).resolve().parent / "scenarios"
 CLOSED = {"connections": 4, "in_flight": 16}
 FOREIGN_SHARE = 0.05
-"""Share of the server's core that others may use before a run is repeated."""
-ATTEMPTS = 4
+"""Share of either core that others may use before a run is repeated."""
+ATTEMPTS = 3
+QUIET_SECONDS = 10.0
+"""How long a run waits for idle cores."""
+PATIENCE_SECONDS = 900.0
+"""After this time runs neither wait nor repeat."""
 
 
 class Pace:
@@ -42,7 +46,23 @@ class Pace:
         self.quick = quick
         self.warm_up_seconds = 0.5 if quick else 2.0
         self.duration_seconds = 1.0 if quick else 6.0
-        self.attempts = 1 if quick else ATTEMPTS
+        self._attempts = 1 if quick else ATTEMPTS
+        self._patient_until = time.monotonic() + (0 if quick else PATIENCE_SECONDS)
+
+    def attempts(self) -> int:
+        """How often a run may be made."""
+        return self._attempts if time.monotonic() < self._patient_until else 1
+
+    def wait_for_quiet(self) -> None:
+        """Waits until both cores are idle, for a while."""
+        end = min(time.monotonic() + QUIET_SECONDS, self._patient_until)
+        cores = (SERVER_CORE, GENERATOR_CORE)
+        while time.monotonic() < end:
+            before = [machine.busy_seconds(core) for core in cores]
+            time.sleep(0.5)
+            busy = (machine.busy_seconds(core) - then for core, then in zip(cores, before, strict=True))
+            if max(busy) / 0.5 < FOREIGN_SHARE:
+                return
 
 
 def load_scenarios(names: list[str]) -> list[dict[str, Any]]:
@@ -71,94 +91,106 @@ def work_for(estate: Any, run: dict[str, Any]) -> Work:
 
 
 class Meter:
-    """Watches the server and its core in the middle of a run."""
+    """Watches server and generator on their cores in the middle of a run."""
 
-    def __init__(self, pid: int, after_seconds: float, for_seconds: float) -> None:
-        """Starts to watch in `after_seconds`."""
-        self._plan = (pid, after_seconds, for_seconds)
+    def __init__(self, target: Target, generator: int, pace: Pace) -> None:
+        """Starts to watch once the processes have warmed up."""
+        self._watched = (((target.pid,), SERVER_CORE), ((generator, *target.companions), GENERATOR_CORE))
+        self._plan = (pace.warm_up_seconds + 0.4, pace.duration_seconds * 0.8)
         self.server_share = self.foreign_share = 0.0
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
+    def _read(self) -> list[tuple[float, float]]:
+        """CPU seconds of what is measured on each core, and busy seconds of the core."""
+        return [
+            (sum(map(machine.process_seconds, pids)), machine.busy_seconds(core))
+            for pids, core in self._watched
+        ]
+
     def _watch(self) -> None:
-        pid, after_seconds, for_seconds = self._plan
+        after_seconds, for_seconds = self._plan
         time.sleep(after_seconds)
-        began, server, core = time.monotonic(), machine.process_seconds(pid), machine.core_times(SERVER_CORE)
-        time.sleep(for_seconds)
-        elapsed = time.monotonic() - began
-        self.server_share = (machine.process_seconds(pid) - server) / elapsed
-        busy = (machine.core_times(SERVER_CORE).busy - core.busy) / elapsed
-        self.foreign_share = max(0.0, busy - self.server_share)
+        try:
+            began, before = time.monotonic(), self._read()
+            time.sleep(for_seconds)
+            elapsed, after = time.monotonic() - began, self._read()
+        except FileNotFoundError:
+            return  # a process that ended early has voided the run
+        used = [
+            ((own - own_before) / elapsed, (busy - busy_before) / elapsed)
+            for (own, busy), (own_before, busy_before) in zip(after, before, strict=True)
+        ]
+        self.server_share = used[0][0]
+        self.foreign_share = max(0.0, *(busy - own for own, busy in used))
 
     def result(self) -> tuple[float, float]:
-        """Shares of a core that the server used, and that others used of the server's core."""
+        """Shares of a core that the server used, and that others used of the busier disturbed core."""
         self._thread.join()
         return self.server_share, self.foreign_share
 
 
 def generate(
-    target: Target, work: Path, expectations: Any, load: dict[str, Any], pace: Pace, batch: int
-) -> Any:
-    """One run of the load generator: its report, or an error."""
+    target: Target, directory: Path, expectations: Any, load: dict[str, Any], pace: Pace, batch: int
+) -> tuple[Any, Meter]:
+    """One run of the load generator: its report, and what was seen meanwhile.
+
+    Raises:
+        TargetError: When the run is void.
+    """
     config = {
         "target": {"protocol": target.protocol, "address": target.address, "path": target.path},
-        "requests": {"file": str(work)},
+        "requests": {"file": str(directory / "work.bin")},
         "expectations": expectations,
         "load": load,
         "warm_up_seconds": pace.warm_up_seconds,
         "duration_seconds": pace.duration_seconds,
         "decisions_per_request": batch,
     }
-    finished = subprocess.run(
-        ["taskset", "--cpu-list", str(GENERATOR_CORE), str(LOAD_GENERATOR), "run", "-"],
-        input=json.dumps(config),
-        text=True,
-        capture_output=True,
-        check=False,
-        timeout=pace.warm_up_seconds + pace.duration_seconds + 120,
-    )
-    if finished.returncode != 0:
-        raise TargetError(f"void: {finished.stderr.strip()}")
-    return json.loads(finished.stdout)
-
-
-def wait_for_quiet(seconds: float) -> None:
-    """Waits until the server's core is idle, at most `seconds`."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        before = machine.core_times(SERVER_CORE).busy
-        time.sleep(0.5)
-        if (machine.core_times(SERVER_CORE).busy - before) / 0.5 < FOREIGN_SHARE:
-            return
+    command = ["taskset", "--cpu-list", str(GENERATOR_CORE), str(LOAD_GENERATOR), "run", "-"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+        meter = Meter(target, process.pid, pace)
+        try:
+            out, errors = process.communicate(
+                json.dumps(config), timeout=pace.warm_up_seconds + pace.duration_seconds + 120
+            )
+        finally:
+            process.kill()
+    if process.returncode != 0:
+        raise TargetError(f"void: {errors.strip()}")
+    return json.loads(out), meter
 
 
 def measure(run: dict[str, Any], estate: Any, done: dict[str, Any], pace: Pace) -> dict[str, Any]:
     """Starts the target, runs the load on it, and keeps the attempt that was disturbed least."""
     load: dict[str, Any] = {"closed": {**CLOSED, **run.get("load", {})}}
     if saturated := run.get("half_of"):
+        if saturated not in done:
+            raise TargetError(f"void: half of {saturated}, which has no result")
         load = {"open": {"connections": CLOSED["connections"], "rate": done[saturated]["report"]["rps"] / 2}}
+    shares_cores = run.get("threads", 1) > 1
     with tempfile.TemporaryDirectory(prefix="pdp-bench-") as name:
         directory = Path(name)
         work = work_for(estate, run)
         work.write(directory / "work.bin")
         with STARTERS[run["target"]](directory, estate, run) as target:
             attempts = []
-            for _ in range(pace.attempts):
-                wait_for_quiet(0 if pace.quick else 20)
-                meter = Meter(target.pid, pace.warm_up_seconds + 0.4, pace.duration_seconds * 0.8)
-                report = generate(
-                    target, directory / "work.bin", work.expectations, load, pace, run.get("batch", 1)
+            while len(attempts) < pace.attempts():
+                pace.wait_for_quiet()
+                report, meter = generate(
+                    target, directory, work.expectations, load, pace, run.get("batch", 1)
                 )
                 server, foreign = meter.result()
                 attempts.append((foreign, server, report))
-                if foreign <= FOREIGN_SHARE or run.get("threads", 1) > 1:
+                if foreign <= FOREIGN_SHARE or shares_cores:
                     break
             foreign, server, report = min(attempts, key=lambda attempt: attempt[0])
             return {
                 **run,
                 "report": report,
                 "server_core_share": round(server, 3),
-                "foreign_core_share": round(foreign, 3),
+                "foreign_core_share": None if shares_cores else round(foreign, 3),
                 "server_us_per_decision": round(server / report["decisions_per_second"] * 1e6, 2),
                 "resident_mib": round(machine.resident_mib(target.pid), 1),
                 "started_seconds": round(target.started_seconds, 2),
@@ -166,8 +198,10 @@ def measure(run: dict[str, Any], estate: Any, done: dict[str, Any], pace: Pace) 
             }
 
 
-def run_scenario(scenario: dict[str, Any], pace: Pace, *, peers: bool) -> dict[str, Any]:
-    """All runs of one scenario. A peer that is absent is said so; anything else that fails ends the run."""
+def run_scenario(
+    scenario: dict[str, Any], pace: Pace, void: dict[str, str], *, peers: bool
+) -> dict[str, Any]:
+    """All runs of one scenario. A run that fails has no result; `void` says why."""
     done: dict[str, Any] = {}
     estates: dict[str, Any] = {}
     for run in scenario["runs"]:
@@ -179,19 +213,25 @@ def run_scenario(scenario: dict[str, Any], pace: Pace, *, peers: bool) -> dict[s
         if is_peer and not peers:
             continue
         print(f"{scenario['name']}/{run['id']}", end=" ", file=sys.stderr, flush=True)
-        result = measure(run, estates[key], done, pace)
-        done[run["id"]] = result
+        try:
+            done[run["id"]] = result = measure(run, estates[key], done, pace)
+        except TargetError as error:
+            void[f"{scenario['name']}/{run['id']}"] = str(error)
+            print(error, file=sys.stderr)
+            continue
         latency = result["report"]["latency_us"]
+        foreign = result["foreign_core_share"]
         print(
             f"{result['report']['decisions_per_second']:,.0f}/s p99 {latency['p99']:,.0f} us,"
-            f" core {result['server_core_share']:.0%} + others {result['foreign_core_share']:.0%},"
-            f" {result['resident_mib']:.0f} MiB",
+            f" {result['server_us_per_decision']:,.1f} us CPU, core {result['server_core_share']:.0%},"
+            f" others {foreign if foreign is None else format(foreign, '.0%')},"
+            f" {result['resident_mib']:.0f} MiB, attempt {result['attempts']}",
             file=sys.stderr,
         )
     return {"title": scenario["title"], "about": scenario["about"], "runs": done}
 
 
-def main() -> None:
+def main() -> int:
     """Runs scenarios and writes one JSON file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("scenarios", nargs="*", help="names (default: all)")
@@ -202,6 +242,7 @@ def main() -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("bench/results/latest.json"), help="file to write or add to"
     )
+    parser.add_argument("--built-from", help="commit of the installed package (default: the checkout's)")
     parser.add_argument("--add", action="store_true", help="keep the file's other scenarios")
     arguments = parser.parse_args()
     if not LOAD_GENERATOR.exists():
@@ -211,30 +252,33 @@ def main() -> None:
     kept: dict[str, Any] = {}
     if arguments.add and arguments.out.exists():
         kept = json.loads(arguments.out.read_text(encoding="utf-8"))
+    void: dict[str, str] = {}
     began = time.monotonic()
     results = dict(kept.get("scenarios", {}))
     for scenario in scenarios:
-        results[scenario["name"]] = run_scenario(scenario, pace, peers=not arguments.without_peers)
+        results[scenario["name"]] = run_scenario(scenario, pace, void, peers=not arguments.without_peers)
     embedded = kept.get("in_process")
     if not arguments.scenarios or "in-process" in arguments.scenarios:
         embedded = in_process.measure(quick=arguments.quick)
     document = {
         **machine.describe(),
+        **({"commit": arguments.built_from, "tree": "clean"} if arguments.built_from else {}),
         "command": shlex.join(["python", *sys.argv]),
         "date": datetime.now(UTC).date().isoformat(),
         "quick": arguments.quick,
         "warm_up_seconds": pace.warm_up_seconds,
         "duration_seconds": pace.duration_seconds,
         "took_seconds": round(time.monotonic() - began),
+        "void": void,
         "scenarios": results,
         "in_process": embedded,
     }
-    for key in ("profiles",):
-        if key in kept:
-            document[key] = kept[key]
+    if "profiles" in kept:
+        document["profiles"] = kept["profiles"]
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    return 1 if void else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

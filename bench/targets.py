@@ -52,6 +52,8 @@ class Target:
     protocol: str
     path: str
     started_seconds: float
+    companions: tuple[int, ...] = ()
+    """Processes it needs, on the generator's core."""
 
 
 def free_port() -> int:
@@ -224,10 +226,10 @@ def ratelimit(directory: Path, estate: Estate, run: Mapping[str, object]) -> Ite
     path = "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit"
     valkey = [_valkey(), "--port", str(store), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
     with ExitStack() as stack:
-        stack.enter_context(_process(valkey, store, str(GENERATOR_CORE), directory, {}))
+        companion, _ = stack.enter_context(_process(valkey, store, str(GENERATOR_CORE), directory, {}))
         started = _process([_binary("service_cmd")], port, str(SERVER_CORE), directory, environment)
         pid, seconds = stack.enter_context(started)
-        yield Target(pid, f"127.0.0.1:{port}", "grpc", path, seconds)
+        yield Target(pid, f"127.0.0.1:{port}", "grpc", path, seconds, (companion,))
 
 
 def _valkey() -> str:

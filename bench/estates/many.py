@@ -35,11 +35,12 @@ ALLOWED = 0.8
 class ManyPoliciesEstate:
     """Services with a policy each."""
 
-    def __init__(self, *, policies: int = 10, requests: int = 16384) -> None:
-        """Generates `policies` services; requests are spread over all of them evenly."""
+    def __init__(self, *, policies: int = 10, asked: int | None = None, requests: int = 16384) -> None:
+        """Generates `policies` services; requests are spread evenly over `asked` of them, or all."""
         self._names = [f"service_{index:05}" for index in range(policies)]
         numbers = generator("many", policies)
-        self._asked = [(numbers.choice(self._names), numbers.random() < ALLOWED) for _ in range(requests)]
+        names = numbers.sample(self._names, asked or policies)
+        self._asked = [(numbers.choice(names), numbers.random() < ALLOWED) for _ in range(requests)]
 
     def policies(self) -> PolicyFiles:
         """A policy for each service."""
