@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from pdp.cli import _bench, _check, _config, _serve, _test, _validate, _version
+from pdp.cli import _bench, _check, _config, _health, _serve, _test, _validate, _version
 from pdp.cli._exit import ExitCode, code_of
 from pdp.cli._output import failure
 from pdp.errors import PdpError
@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 app.command("serve")(_serve.serve)
 app.command("check")(_check.check)
+app.command("health")(_health.health)
 app.command("validate")(_validate.validate)
 app.command("test")(_test.test)
 app.command("bench")(_bench.bench)

@@ -14,11 +14,21 @@ from pdp.cli._exit import ExitCode
 from pdp.cli._options import AsJson, ConfigFile, Policies, settings
 from pdp.cli._output import OUT, document
 from pdp.client import Client, ClientOptions, TlsFiles
-from pdp.errors import DocumentError
+from pdp.errors import ConfigError, DocumentError
 from pdp.model import CheckRequest, Decision, request_from_mapping
 
 if TYPE_CHECKING:
     from pdp.model import Reason
+
+
+Authorities = Annotated[
+    Path | None,
+    typer.Option("--ca", show_default=False, help="Authorities of the server, PEM; turns TLS on."),
+]
+Certificate = Annotated[
+    Path | None, typer.Option("--certificate", show_default=False, help="The client's own certificate, PEM.")
+]
+Key = Annotated[Path | None, typer.Option("--key", show_default=False, help="The client's private key, PEM.")]
 
 
 class Asked(StrEnum):
@@ -42,17 +52,9 @@ def check(
     server: Annotated[
         str, typer.Option("--server", show_default=False, help="Ask the decision point at host:port.")
     ] = "",
-    ca: Annotated[
-        Path | None,
-        typer.Option("--ca", show_default=False, help="Authorities of the server, PEM; turns TLS on."),
-    ] = None,
-    certificate: Annotated[
-        Path | None,
-        typer.Option("--certificate", show_default=False, help="The client's own certificate, PEM."),
-    ] = None,
-    key: Annotated[
-        Path | None, typer.Option("--key", show_default=False, help="The client's private key, PEM.")
-    ] = None,
+    ca: Authorities = None,
+    certificate: Certificate = None,
+    key: Key = None,
     timeout: Annotated[float, typer.Option("--timeout", help="Deadline in seconds.")] = 5.0,
     policies: Policies = None,
     config: ConfigFile = None,
@@ -64,8 +66,8 @@ def check(
     """
     request = _request(asked, file)
     if server:
-        tls = TlsFiles(ca, certificate, key) if ca is not None else None
-        with Client(server, ClientOptions(timeout_seconds=timeout, tls=tls)) as client:
+        options = ClientOptions(timeout_seconds=timeout, tls=tls_files(ca, certificate, key))
+        with Client(server, options) as client:
             decision = client.check(request)
     else:
         from pdp.engine import Engine  # noqa: PLC0415 - asking a server needs no core
@@ -77,6 +79,15 @@ def check(
     else:
         _print(decision)
     raise typer.Exit(ExitCode.OK if decision.allowed else ExitCode.DENY)
+
+
+def tls_files(ca: Path | None, certificate: Path | None, key: Path | None) -> TlsFiles | None:
+    """Files of a TLS connection; without authorities the connection is plaintext."""
+    if ca is not None:
+        return TlsFiles(ca, certificate, key)
+    if certificate is not None or key is not None:
+        raise ConfigError("ca", "a client certificate needs TLS; name the server's authorities with `--ca`")
+    return None
 
 
 def _request(asked: Asked, file: str) -> CheckRequest:
