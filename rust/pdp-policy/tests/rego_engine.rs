@@ -74,6 +74,18 @@ fn evaluator_keeps_nothing_between_inputs() {
 }
 
 #[test]
+fn programs_past_those_prepared_at_load_answer_too() {
+    let programs: Vec<_> = (0..1_002)
+        .map(|at| compiled(&[&format!("package p\nallow := {at}")], &[]).expect("compiles"))
+        .collect();
+    for (at, program) in programs.iter().enumerate().skip(998) {
+        let answer = program.instantiate().evaluate(&Input::new(Value::Map(Map::default())), &budget());
+        let answer = answer.expect("evaluates").expect("answers");
+        assert_eq!(answer.get("allow"), Some(&Value::Int(i64::try_from(at).expect("fits"))));
+    }
+}
+
+#[test]
 fn conflict_is_an_error_with_its_place() {
     let module = "package p\nallow := true if input.a\nallow := false if input.b";
     let error = answered(&[module], json!({"a": 1, "b": 1})).expect_err("conflicts");

@@ -1,36 +1,75 @@
 //! A compiled package and the evaluator a worker makes of it.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use regorus::Engine;
 use regorus::utils::limits::ExecutionTimerConfig;
 
 use super::convert::{self, ConvertError};
-use super::load::Loaded;
+use super::load::{self, Loaded};
 use super::{NANOSECONDS_PER_INSTRUCTION, RegoSource, TICKS_PER_CLOCK_READ};
 use super::{extension, fault, guard};
 use crate::diagnostic::{Diagnostic, DiagnosticCode};
-use crate::program::{Budget, EvalError, Evaluator, Input, Program};
+use crate::program::{Budget, EvalError, Evaluator, Input, Program, Source};
 use crate::value::{Key, Map, Value};
 
 /// Package of the module that gathers the asked rules into one object, so that one evaluation answers all
 /// of them and computes what they share once.
 pub(super) const ENTRY_PACKAGE: &str = "pdp_entrypoint";
 
+/// Programs that stay prepared from load on. A prepared program of two short modules takes about 90 KiB and
+/// each worker's evaluator 30 KiB more, so that larger sets prepare the rest when they are first asked.
+const PREPARED_AT_LOAD: usize = 1_000;
+
+static LIVE_PROGRAMS: AtomicUsize = AtomicUsize::new(0);
+
 struct RegoProgram {
-    /// Prepared and never evaluated; workers clone it. Clones share modules, data and analysis.
-    template: Engine,
+    shared: Arc<Shared>,
     /// The rules it answers with.
     rules: Vec<String>,
     is_pure: bool,
 }
 
+/// What all evaluators of a program share.
+struct Shared {
+    modules: Vec<Source>,
+    data: Value,
+    entry: String,
+    /// Prepared and never evaluated; workers clone it. Clones share modules, data and analysis.
+    template: OnceLock<Engine>,
+}
+
 struct RegoEvaluator {
-    engine: Engine,
-    /// What to begin again from after a panic.
-    template: Engine,
+    /// Absent until first asked and after a panic.
+    engine: Option<Engine>,
+    shared: Arc<Shared>,
+}
+
+impl Shared {
+    /// The engine of a program that has been compiled before.
+    fn engine(&self) -> Result<Engine, EvalError> {
+        if let Some(template) = self.template.get() {
+            return Ok(template.clone());
+        }
+        let prepared = guard::compiling(|| {
+            let mut loaded = load::load(&self.modules, &self.data)?;
+            prepare(&mut loaded, &self.entry, "")?;
+            Ok(loaded.engine)
+        });
+        let engine = prepared.map_err(|faults| EvalError::Policy {
+            message: faults.first().map_or_else(String::new, ToString::to_string),
+        })?;
+        Ok(self.template.get_or_init(|| engine).clone())
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        LIVE_PROGRAMS.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// The program of checked modules.
@@ -42,12 +81,21 @@ pub(super) fn program(
 ) -> Result<Box<dyn Program>, Vec<Diagnostic>> {
     let file = source.modules.first().map_or("", |module| module.path.as_str());
     let entry = entry_module(source.package, rules);
-    loaded.engine.add_policy("entrypoint".to_owned(), entry).map_err(|error| {
+    prepare(&mut loaded, &entry, file)?;
+    let template = OnceLock::new();
+    if LIVE_PROGRAMS.fetch_add(1, Ordering::Relaxed) < PREPARED_AT_LOAD {
+        let _ = template.set(loaded.engine);
+    }
+    let shared = Shared { modules: source.modules.to_vec(), data: source.data.clone(), entry, template };
+    let rules = rules.iter().map(|rule| (*rule).to_owned()).collect();
+    Ok(Box::new(RegoProgram { shared: Arc::new(shared), rules, is_pure }))
+}
+
+fn prepare(loaded: &mut Loaded, entry: &str, file: &str) -> Result<(), Vec<Diagnostic>> {
+    loaded.engine.add_policy("entrypoint".to_owned(), entry.to_owned()).map_err(|error| {
         vec![fault::Fault::parse(&error).into_diagnostic(file, DiagnosticCode::RegoEntrypoint)]
     })?;
-    loaded.prepare(file)?;
-    let rules = rules.iter().map(|rule| (*rule).to_owned()).collect();
-    Ok(Box::new(RegoProgram { template: loaded.engine, rules, is_pure }))
+    loaded.prepare(file)
 }
 
 /// One complete rule that is always defined: each asked rule as a list of no or one value. Measured against
@@ -61,7 +109,8 @@ fn entry_module(package: &str, rules: &[&str]) -> String {
 
 impl Program for RegoProgram {
     fn instantiate(&self) -> Box<dyn Evaluator> {
-        Box::new(RegoEvaluator { engine: self.template.clone(), template: self.template.clone() })
+        let engine = self.shared.template.get().cloned();
+        Box::new(RegoEvaluator { engine, shared: Arc::clone(&self.shared) })
     }
 
     fn is_pure(&self) -> bool {
@@ -96,7 +145,10 @@ impl RegoEvaluator {
     fn run(&mut self, input: &regorus::Value, budget: &Budget) -> Result<regorus::Value, EvalError> {
         let limit = Limit::of(budget);
         extension::set_now(budget.now);
-        let engine = &mut self.engine;
+        let engine = match &mut self.engine {
+            Some(engine) => engine,
+            none => none.insert(self.shared.engine()?),
+        };
         let answered = guard::evaluating(|| {
             engine.set_input(input.clone());
             engine.set_execution_timer_config(limit.config());
@@ -108,7 +160,7 @@ impl RegoEvaluator {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(limit.name(fault::evaluation(&error))),
             Err(panic) => {
-                self.engine = self.template.clone();
+                self.engine = None;
                 Err(EvalError::Policy { message: format!("the engine failed: {panic}") })
             }
         }

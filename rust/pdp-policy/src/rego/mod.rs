@@ -6,7 +6,14 @@
 //! # Errors and undefined
 //! As in OPA's default, a builtin that fails makes its expression undefined; a conflict between rules is an
 //! error. Arithmetic on operands that are not numbers is undefined in OPA and an error here, so that the
-//! policy denies with its own code instead of answering otherwise than OPA would.
+//! policy denies with its own code instead of answering otherwise than OPA would; so are set operations on
+//! other types, and iterating over a scalar. `tests/rego_probes` holds every such case.
+//!
+//! # Known differences
+//! * OPA's type checker refuses some policies that are evaluated here; the ill-typed expression is undefined.
+//! * Sums and products of decimal fractions that come from the input or the data may differ from OPA in the
+//!   last of their 15 digits, as OPA computes them exactly. Fractions written in a policy are refused.
+//! * Whole numbers beyond 64 bits in an answer are an error.
 //!
 //! # Budgets
 //! * Time: the interpreter reads the clock every [`TICKS_PER_CLOCK_READ`] expressions. One call of a builtin is
