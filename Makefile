@@ -8,19 +8,20 @@ SHELL := /bin/bash
 
 VENV := .venv
 BIN := $(VENV)/bin
-STAMPS := .cache/stamps
+STAMPS := $(VENV)/.stamps
 WHEELS := dist
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 CORE_SOURCES := Cargo.toml Cargo.lock $(shell find rust -type f -not -path 'rust/fuzz/*' -not -path '*/target/*' 2>/dev/null)
 PACKAGE_SOURCES := pyproject.toml $(shell find pdp policies -type f -not -name '*.so' -not -path '*/__pycache__/*' 2>/dev/null)
 
-.PHONY: help run test lint wheel format clean
+.PHONY: help run test lint fuzz wheel format clean
 
 help:
 	@echo 'make run     set up, build and start the decision point with the sample estate'
 	@echo 'make test    set up and run every test'
 	@echo 'make lint    set up and run every check of form'
+	@echo 'make fuzz    run every fuzz target for SECONDS_EACH seconds'
 	@echo 'make wheel   build the wheel into $(WHEELS)/'
 	@echo 'make format  format all code'
 	@echo 'make clean   remove what was built'
@@ -41,6 +42,10 @@ lint: $(STAMPS)/dev $(STAMPS)/installed
 	$(BIN)/python scripts/check_crates.py
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+SECONDS_EACH ?= 20
+fuzz: $(STAMPS)/prerequisites
+	scripts/fuzz.sh $(SECONDS_EACH)
 
 format: $(STAMPS)/dev
 	$(BIN)/ruff check --fix --exit-zero
@@ -78,4 +83,4 @@ $(STAMPS)/installed: $(STAMPS)/wheel
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(WHEELS) $(STAMPS) target
+	rm -rf $(VENV) $(WHEELS) target
