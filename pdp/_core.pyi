@@ -2,6 +2,20 @@
 
 from typing import final
 
+__all__ = [
+    "Engine",
+    "Server",
+    "cel_evaluate",
+    "cel_tests",
+    "collect_events",
+    "rego_query",
+    "rego_tests",
+    "run_load",
+    "take_events",
+    "validate",
+    "version",
+]
+
 @final
 class Engine:
     def __new__(cls, config: str) -> Engine: ...

@@ -249,9 +249,7 @@ fn results_json(results: &[TestResult]) -> Vec<Json> {
 }
 
 fn report_json(report: &rego::TestReport) -> Json {
-    let row = |file: &rego::FileCoverage| {
-        json!({ "file": file.file, "covered": file.covered, "not_covered": file.not_covered })
-    };
+    let row = |file: &rego::FileCoverage| json!({ "file": file.file, "covered": file.covered, "not_covered": file.not_covered });
     let coverage: Vec<Json> = report.coverage.iter().map(row).collect();
     json!({ "results": results_json(&report.results), "coverage": coverage })
 }

@@ -51,7 +51,8 @@ pub(crate) fn take_events(py: Python<'_>, timeout: f64) -> PyResult<Vec<String>>
         let mut events: Vec<String> = queue.drain(..).collect();
         let dropped = DROPPED.swap(0, Ordering::Relaxed);
         if dropped > 0 {
-            events.push(json!({"level": "WARNING", "message": "events dropped", "count": dropped}).to_string());
+            events
+                .push(json!({"level": "WARNING", "message": "events dropped", "count": dropped}).to_string());
         }
         events
     })

@@ -38,7 +38,8 @@ impl Server {
             Ok::<_, StartError>(Some(addresses))
         })?;
         let addresses = started.map_err(|fault| errors::start(&fault))?;
-        let addresses = addresses.ok_or_else(|| errors::internal("the server was started before".to_owned()))?;
+        let addresses =
+            addresses.ok_or_else(|| errors::internal("the server was started before".to_owned()))?;
         let mut bound = BTreeMap::from([("listen", addresses.decision.to_string())]);
         bound.extend(addresses.admin.map(|address| ("admin_listen", address.to_string())));
         bound.extend(addresses.http.map(|address| ("http_listen", address.to_string())));
@@ -59,7 +60,8 @@ impl Server {
 
     /// Builds the policy set anew, swaps it in and returns its revision.
     fn reload(&self, py: Python<'_>) -> PyResult<String> {
-        let server = self.running().ok_or_else(|| errors::internal("the server was not started".to_owned()))?;
+        let server =
+            self.running().ok_or_else(|| errors::internal("the server was not started".to_owned()))?;
         let reloaded = released(py, || server.reload())?;
         reloaded.map(|done| done.revision.to_string()).map_err(|faults| errors::policy_set(&faults))
     }
@@ -67,7 +69,9 @@ impl Server {
     /// Revision of the set that serves; empty before the start.
     #[getter]
     fn revision(&self) -> String {
-        self.running().map(|server| server.reloader().decider().active().set.revision().to_string()).unwrap_or_default()
+        self.running()
+            .map(|server| server.reloader().decider().active().set.revision().to_string())
+            .unwrap_or_default()
     }
 }
 
