@@ -6,6 +6,7 @@ __all__ = [
     "Engine",
     "Server",
     "cel_evaluate",
+    "cel_expression",
     "cel_tests",
     "collect_events",
     "rego_query",

@@ -55,7 +55,9 @@ def generate_rust(out: Path, scratch: Path) -> None:
 def main() -> None:
     """Generates into the repository, or into another directory of the same layout."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--root", type=Path, default=REPOSITORY, help="where to write (default: the repository)")
+    parser.add_argument(
+        "--root", type=Path, default=REPOSITORY, help="where to write (default: the repository)"
+    )
     root = parser.parse_args().root.resolve()
     with tempfile.TemporaryDirectory() as scratch:
         generate_python(root / PYTHON_OUT, Path(scratch))
