@@ -145,8 +145,8 @@ def render_in_process(embedded: dict[str, Any] | None) -> str:
     return (
         "### In the process, from Python\n\n"
         "The questions of access-rego and access-cel through `pdp.Engine.check`, typed request to typed "
-        "decision, and the core's share of it, bytes to bytes; one thread on core 0, mean of the fastest round over "
-        "512 questions.\n\n" + table(["policies", "typed µs", "bytes µs"], rows)
+        "decision, and the core's share of it, bytes to bytes; one thread on core 0, mean of the fastest "
+        "round over 512 questions.\n\n" + table(["policies", "typed µs", "bytes µs"], rows)
     )
 
 

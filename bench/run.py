@@ -35,19 +35,19 @@ ATTEMPTS = 3
 QUIET_SECONDS = 10.0
 """How long a run waits for idle cores."""
 PATIENCE_SECONDS = 900.0
-"""After this time runs neither wait nor repeat."""
+"""After this time runs neither wait nor repeat, unless said otherwise."""
 
 
 class Pace:
     """How long runs take."""
 
-    def __init__(self, *, quick: bool) -> None:
+    def __init__(self, *, quick: bool, patience_seconds: float = PATIENCE_SECONDS) -> None:
         """Short runs show that everything works; long ones measure."""
         self.quick = quick
         self.warm_up_seconds = 0.5 if quick else 2.0
         self.duration_seconds = 1.0 if quick else 6.0
         self._attempts = 1 if quick else ATTEMPTS
-        self._patient_until = time.monotonic() + (0 if quick else PATIENCE_SECONDS)
+        self._patient_until = time.monotonic() + (0 if quick else patience_seconds)
 
     def attempts(self) -> int:
         """How often a run may be made."""
@@ -242,12 +242,19 @@ def main() -> int:
     parser.add_argument(
         "--out", type=Path, default=Path("bench/results/latest.json"), help="file to write or add to"
     )
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=PATIENCE_SECONDS,
+        metavar="SECONDS",
+        help="after this time runs neither wait for idle cores nor repeat (default: %(default)s)",
+    )
     parser.add_argument("--built-from", help="commit of the installed package (default: the checkout's)")
     parser.add_argument("--add", action="store_true", help="keep the file's other scenarios")
     arguments = parser.parse_args()
     if not LOAD_GENERATOR.exists():
         sys.exit("the load generator is missing: cargo build --release --locked -p pdp-load")
-    pace = Pace(quick=arguments.quick)
+    pace = Pace(quick=arguments.quick, patience_seconds=arguments.patience)
     scenarios = load_scenarios(arguments.scenarios)
     kept: dict[str, Any] = {}
     if arguments.add and arguments.out.exists():
