@@ -29,6 +29,8 @@ from targets import GENERATOR_CORE, LOAD_GENERATOR, SERVER_CORE, STARTERS, Targe
 
 SCENARIOS = Path(__file__).resolve().parent / "scenarios"
 CLOSED = {"connections": 4, "in_flight": 16}
+IN_PROCESS = "in-process"
+"""Names the measurement inside a Python process, which is no scenario file."""
 FOREIGN_SHARE = 0.05
 """Share of either core that others may use before a run is repeated."""
 ATTEMPTS = 3
@@ -70,7 +72,7 @@ def load_scenarios(names: list[str]) -> list[dict[str, Any]]:
     scenarios = [
         yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted(SCENARIOS.glob("*.yaml"))
     ]
-    known = {scenario["name"] for scenario in scenarios}
+    known = {IN_PROCESS, *(scenario["name"] for scenario in scenarios)}
     if unknown := set(names) - known:
         sys.exit(f"no such scenario: {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
     return [scenario for scenario in scenarios if not names or scenario["name"] in names]
@@ -96,8 +98,8 @@ class Meter:
     def __init__(self, target: Target, generator: int, pace: Pace) -> None:
         """Starts to watch once the processes have warmed up."""
         self._watched = (((target.pid,), SERVER_CORE), ((generator, *target.companions), GENERATOR_CORE))
-        self._plan = (pace.warm_up_seconds + 0.4, pace.duration_seconds * 0.8)
-        self.server_share = self.foreign_share = 0.0
+        self._plan = (pace.warm_up_seconds + 0.2, pace.duration_seconds * 0.6)
+        self._shares: tuple[float, float] | None = None
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
@@ -116,18 +118,23 @@ class Meter:
             time.sleep(for_seconds)
             elapsed, after = time.monotonic() - began, self._read()
         except FileNotFoundError:
-            return  # a process that ended early has voided the run
+            return  # ended early; the run is void
         used = [
             ((own - own_before) / elapsed, (busy - busy_before) / elapsed)
             for (own, busy), (own_before, busy_before) in zip(after, before, strict=True)
         ]
-        self.server_share = used[0][0]
-        self.foreign_share = max(0.0, *(busy - own for own, busy in used))
+        self._shares = used[0][0], max(0.0, *(busy - own for own, busy in used))
 
     def result(self) -> tuple[float, float]:
-        """Shares of a core that the server used, and that others used of the busier disturbed core."""
+        """Shares of a core that the server used, and that others used of the more disturbed core.
+
+        Raises:
+            TargetError: When a process ended before it was watched.
+        """
         self._thread.join()
-        return self.server_share, self.foreign_share
+        if self._shares is None:
+            raise TargetError("void: a process ended early")
+        return self._shares
 
 
 def generate(
@@ -265,7 +272,7 @@ def main() -> int:
     for scenario in scenarios:
         results[scenario["name"]] = run_scenario(scenario, pace, void, peers=not arguments.without_peers)
     embedded = kept.get("in_process")
-    if not arguments.scenarios or "in-process" in arguments.scenarios:
+    if not arguments.scenarios or IN_PROCESS in arguments.scenarios:
         embedded = in_process.measure(quick=arguments.quick)
     document = {
         **machine.describe(),
