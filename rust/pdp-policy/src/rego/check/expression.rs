@@ -46,10 +46,8 @@ impl Checker<'_, '_> {
                 self.refuse(paths::start(lhs), DiagnosticCode::RegoConstructDiffers, INEXACT);
             }
             Expr::BoolExpr { lhs, rhs, op, .. } if !matches!(op, BoolOp::Eq | BoolOp::Ne) => {
-                if matches!(
-                    (self.type_of(lhs), self.type_of(rhs)),
-                    (Type::Set, Type::Object) | (Type::Object, Type::Set)
-                ) {
+                let (left, right) = (self.type_of(lhs), self.type_of(rhs));
+                if may_mix(left, right) || may_mix(right, left) {
                     self.refuse(paths::start(lhs), DiagnosticCode::RegoConstructDiffers, MIXED);
                 }
             }
@@ -269,4 +267,13 @@ fn has_inexact_fraction(expr: &Expr) -> bool {
         walk::children(expr, &mut |child| found |= has_inexact_fraction(child));
     }
     found
+}
+
+/// Whether a set on one side may meet an object on the other.
+fn may_mix(one: Type, other: Type) -> bool {
+    match one {
+        Type::Set => matches!(other, Type::Object | Type::Json | Type::Unknown),
+        Type::Object => matches!(other, Type::Set | Type::Unknown),
+        _ => false,
+    }
 }
