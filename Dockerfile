@@ -8,10 +8,12 @@ RUN apt-get update \
 WORKDIR /src
 COPY requirements/build.txt requirements/build.txt
 RUN python3 -m venv /build && /build/bin/pip install --no-cache-dir -r requirements/build.txt
-COPY Cargo.toml Cargo.lock pyproject.toml rustfmt.toml clippy.toml ./
+COPY README.md Cargo.toml Cargo.lock pyproject.toml rustfmt.toml clippy.toml ./
 COPY rust rust
 COPY policies policies
 COPY pdp pdp
+# The sample estate travels inside the wheel.
+RUN cp -r policies pdp/_policies
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     /build/bin/maturin build --release --locked --out /wheels
@@ -23,13 +25,13 @@ RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \
     && pip install --no-cache-dir --no-deps /wheels/pdp-*.whl \
     && rm /tmp/run.txt \
     && useradd --system --uid 65532 --no-create-home --shell /usr/sbin/nologin pdp
-COPY policies /etc/pdp/policies
 
 # Nothing is written at run time, so that the file system may be read-only.
 ENV PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     PDP_POLICIES=/etc/pdp/policies \
     PDP_LOG__FORMAT=json
+COPY policies /etc/pdp/policies
 USER 65532:65532
 EXPOSE 7070 7072
 # Asks the decision point itself, so that it is healthy only if it decides.

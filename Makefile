@@ -13,7 +13,7 @@ WHEELS := dist
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 CORE_SOURCES := Cargo.toml Cargo.lock $(shell find rust -type f -not -path 'rust/fuzz/*' -not -path '*/target/*' 2>/dev/null)
-PACKAGE_SOURCES := pyproject.toml $(shell find pdp policies -type f -not -name '*.so' -not -path '*/__pycache__/*' 2>/dev/null)
+PACKAGE_SOURCES := pyproject.toml $(shell find pdp policies -type f -not -name '*.so' -not -path '*/__pycache__/*' -not -path 'pdp/_policies/*' 2>/dev/null)
 
 .PHONY: help run test lint fuzz wheel format clean
 
@@ -27,7 +27,7 @@ help:
 	@echo 'make clean   remove what was built'
 
 run: $(STAMPS)/installed
-	@exec $(BIN)/pdp serve $(ARGS)
+	@exec $(BIN)/pdp serve --policies policies --questions $(ARGS)
 
 test: $(STAMPS)/dev $(STAMPS)/installed
 	cargo test --workspace --locked
@@ -74,7 +74,7 @@ $(STAMPS)/dev: requirements/dev.txt $(STAMPS)/run
 	@touch $@
 
 $(STAMPS)/wheel: $(CORE_SOURCES) $(PACKAGE_SOURCES) | $(STAMPS)/run
-	@mkdir -p $(WHEELS) && rm -f $(WHEELS)/pdp-*.whl
+	@mkdir -p $(WHEELS) && rm -rf $(WHEELS)/pdp-*.whl pdp/_policies && cp -r policies pdp/_policies
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/maturin build --release --locked --out $(WHEELS)
 	@touch $@
 
@@ -83,4 +83,4 @@ $(STAMPS)/installed: $(STAMPS)/wheel
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(WHEELS) target
+	rm -rf $(VENV) $(WHEELS) pdp/_policies target

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +17,6 @@ from pdp.cli._options import ConfigFile, Policies, settings
 from pdp.cli._output import OUT
 from pdp.config import LogFormat, LogLevel
 from pdp.errors import PolicySetError
-from pdp.model import Question
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -63,6 +64,10 @@ def serve(
         LogLevel | None, typer.Option("--log-level", show_default=False, help="Least severe level logged.")
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print no addresses and no questions.")] = False,
+    questions: Annotated[
+        bool | None,
+        typer.Option(help="Print the sample estate's questions [default: where it is what serves]."),
+    ] = None,
 ) -> None:
     """Runs a decision point until SIGTERM or SIGINT; SIGHUP reloads the policy set."""
     loaded = settings(
@@ -79,10 +84,12 @@ def serve(
         log__format=log_format,
         log__level=log_level,
     )
-    run(loaded.config, quiet=quiet)
+    if questions is None:
+        questions = loaded.config.policies is None
+    run(loaded.config, quiet=quiet, questions=questions and not quiet)
 
 
-def run(config: Config, *, quiet: bool) -> None:
+def run(config: Config, *, quiet: bool = False, questions: bool = False) -> None:
     """Serves until a signal says stop.
 
     Signals are blocked before the core starts its threads, so that only this
@@ -101,6 +108,8 @@ def run(config: Config, *, quiet: bool) -> None:
         log.info("serving", listen=addresses.decision, admin=addresses.admin, http=addresses.http)
         if not quiet:
             _announce(config, addresses)
+        if questions:
+            _invite(config, addresses)
         _attend(server, log)
         log.info("stopped")
     finally:
@@ -128,20 +137,31 @@ def _reload(server: Server, log: FilteringBoundLogger) -> None:
 
 
 def _announce(config: Config, addresses: Addresses) -> None:
-    """Prints where the server listens and, for the sample estate, a question of each kind."""
-    from pdp.engine import sample_questions  # noqa: PLC0415
-
+    """Prints where the server listens."""
     scheme = "TLS" if config.tls else "plaintext"
     OUT.print(f"decision point  {addresses.decision}  (gRPC, {scheme}, reflection on)", style="bold")
     if addresses.admin:
         OUT.print(f"admin           {addresses.admin}  (gRPC, loopback only)")
     if addresses.http:
         OUT.print(f"metrics         http://{addresses.http}/metrics  (and /livez, /readyz)")
-    if config.policies is not None or config.tls is not None:
-        return
+
+
+def _invite(config: Config, addresses: Addresses) -> None:
+    """Prints a question of each kind that the sample estate answers, ready to paste."""
+    from pdp.engine import sample_questions  # noqa: PLC0415 - other commands must not pay for it
+
+    tls = " --ca <authorities.pem>" if config.tls else ""
     OUT.print("\nAsk it, from another terminal:")
     for question, sample in sample_questions().items():
-        word = "rate-limit" if question is Question.RATE_LIMIT else question.value
+        word = question.value.replace("_", "-")
         text = shlex.quote(json.dumps(sample, ensure_ascii=False))
-        OUT.print(f"\necho {text} | pdp check {word} --server {addresses.decision} --input -")
+        OUT.print(f"\necho {text} | {_command()} check {word} --server {addresses.decision}{tls} --input -")
     OUT.print("\nStop with Ctrl-C.")
+
+
+def _command() -> str:
+    """How to call this program from here: by its name where that finds it."""
+    if shutil.which("pdp"):
+        return "pdp"
+    own = Path(sys.argv[0]).resolve()
+    return shlex.quote(str(own.relative_to(Path.cwd()) if own.is_relative_to(Path.cwd()) else own))

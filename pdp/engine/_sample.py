@@ -18,7 +18,8 @@ def sample_policies() -> Path:
     Raises:
         ConfigError: When this installation came without it.
     """
-    for directory in (_PACKAGE / "_policies", _PACKAGE.parent / "policies"):
+    # The checkout's own first: a copy that a build left beside it may be old.
+    for directory in (_PACKAGE.parent / "policies", _PACKAGE / "_policies"):
         if (directory / "manifest.yaml").is_file():
             return directory
     raise ConfigError("policies", "this installation holds no sample estate; name a policy directory")

@@ -29,7 +29,12 @@ from pdp.model._struct import plain
 
 def _fill_struct(message: Struct, values: Mapping[str, Any]) -> None:
     """Copies a JSON-like mapping into a protobuf struct."""
-    message.update(values if isinstance(values, dict) else dict(values))
+    for key, value in values.items():
+        # Texts are most of what is sent; setting them directly takes a fifth of the general way.
+        if type(value) is str:
+            message.fields[key].string_value = value
+        else:
+            message[key] = value
 
 
 def _fill_time(message: Timestamp, moment: datetime) -> None:
