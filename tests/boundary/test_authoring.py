@@ -62,8 +62,13 @@ def test_rego_tests_run_beside_their_policy(policies: Path) -> None:
     }
     (failed,) = report.failed
     assert (failed.file, failed.row) == ("access_test.rego", 7)
-    assert report.untested == ("boundary.limits",)
+    assert report.untested == ()
     assert [one.file for one in report.coverage] == ["access.rego"]
+
+
+def test_policy_without_a_test_is_named(policies: Path) -> None:
+    """What nobody tests is said; limits are held by cases."""
+    assert run_tests(policies).untested == ("boundary.access",)
 
 
 def test_test_file_that_does_not_compile_is_an_error(policies: Path) -> None:
