@@ -64,7 +64,8 @@ def test_authorize_raises_on_deny(script: Any, client: Client) -> None:
 def test_deadline_is_sent(script: Any, client: Client) -> None:
     """The server knows how long the caller waits."""
     client.check(ACCESS, timeout=2.0)
-    assert 0 < script.deadlines[0] <= 2.0
+    # gRPC rounds it up on the wire; the client's own would be 5.
+    assert 0 < script.deadlines[0] < 3.0
 
 
 @pytest.mark.parametrize(
