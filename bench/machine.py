@@ -65,6 +65,16 @@ def _peer_version(name: str) -> str:
     return match.group(1) if match else "unknown"
 
 
+def _priority() -> int:
+    """Nice value of this process, or of its autogroup where that is higher in rank (sched(7))."""
+    nice = os.getpriority(os.PRIO_PROCESS, 0)
+    try:
+        group = Path("/proc/self/autogroup").read_text(encoding="ascii")
+    except OSError:
+        return nice
+    return min(nice, int(group.rpartition(" ")[2]))
+
+
 def describe() -> dict[str, object]:
     """Machine, commit and versions, for the results."""
     cpu = re.search(
@@ -80,9 +90,10 @@ def describe() -> dict[str, object]:
         "tree": "changed"
         if _output("git", "status", "--porcelain", "--", "rust", "pdp", "Cargo.lock")
         else "clean",
+        "priority": _priority(),
         "versions": {
             "python": platform.python_version(),
-            "rustc": _output("rustc", "--version"),
+            "rustc": _output("rustc", "--version").removeprefix("rustc "),
             "opa": _peer_version("opa"),
             "cerbos": _peer_version("cerbos"),
             "envoyproxy/ratelimit": _peer_version("service_cmd"),

@@ -14,12 +14,13 @@ from estates import make_estate
 from run import CLOSED, Pace, generate, load_scenarios, work_for
 from targets import STARTERS
 
+WARM_UP_SECONDS = 4.0
 SECONDS = 5
 FREQUENCY = 997
 SHOWN_SYMBOLS = 12
 SHOWN_PARTS = 10
 
-LINE = re.compile(r"^\s*([0-9.]+)%\s+(\S+)\s+\[([.k])\]\s+(.+?)\s*$")
+LINE = re.compile(r"^\s*([0-9.]+)%\s+(\S+)\s+\[([.k])\]\s+(.+?)(?:\s+-)*\s*$")
 CRATE = re.compile(r"^<?(?:&?(?:mut )?)?([a-z][a-z0-9_]*)::")
 SAMPLES = re.compile(r"# Samples: ([0-9.]+)(K?)")
 
@@ -44,7 +45,7 @@ def profile(scenario_name: str, run_id: str) -> dict[str, object]:
     run = next(run for run in scenario["runs"] if run["id"] == run_id)
     estate = make_estate(**{**scenario["estate"], **run.get("estate", {})})
     pace = Pace(quick=True)
-    pace.warm_up_seconds, pace.duration_seconds = 1.0, SECONDS + 1.0
+    pace.warm_up_seconds, pace.duration_seconds = WARM_UP_SECONDS, SECONDS + 1.0
     with tempfile.TemporaryDirectory(prefix="pdp-bench-") as name:
         directory = Path(name)
         work = work_for(estate, run)
@@ -52,7 +53,8 @@ def profile(scenario_name: str, run_id: str) -> dict[str, object]:
         with STARTERS[run["target"]](directory, estate, run) as target:
             options = ["-e", "cpu-clock", "-F", str(FREQUENCY)]
             recorded = ["-p", str(target.pid), "-o", str(directory / "perf.data")]
-            delayed = f"sleep 1.2; exec perf record -q {' '.join([*options, *recorded])} -- sleep {SECONDS}"
+            record = " ".join(["perf", "record", "-q", *options, *recorded, "--", "sleep", str(SECONDS)])
+            delayed = f"sleep {WARM_UP_SECONDS + 0.3}; exec {record}"
             with subprocess.Popen(["sh", "-c", delayed], stdout=subprocess.DEVNULL) as perf:
                 load = {"closed": {**CLOSED, **run.get("load", {})}}
                 generate(target, directory, work.expectations, load, pace, run.get("batch", 1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,16 @@ def number(value: float) -> str:
     return f"{value:,.{digits}f}"
 
 
+def fill(results: dict[str, Any], text: str) -> str:
+    """Replaces each `{scenario/run.metric}` in a text by its number."""
+
+    def replace(match: re.Match[str]) -> str:
+        value = metric(results, match.group(1))
+        return "?" if value is None else number(value)
+
+    return re.sub(r"\{([^}]+)\}", replace, text)
+
+
 def label(run: dict[str, Any]) -> str:
     """What a run was, from its settings."""
     parts = [NAMES[run["target"]]]
@@ -61,7 +72,7 @@ def label(run: dict[str, Any]) -> str:
     parts += ["decision logs"] if run.get("decision_logs") else []
     parts += ["read-optimised store"] if run.get("read_optimised") else []
     parts += [f"{run['threads']} thread{'s' if run['threads'] > 1 else ''}"] if "threads" in run else []
-    parts += ["half of saturation"] if run.get("half_of") else []
+    parts += [f"at half of {run['half_of']}'s rate"] if run.get("half_of") else []
     return ", ".join(parts)
 
 
@@ -160,7 +171,9 @@ def render(results: dict[str, Any], budgets: list[dict[str, Any]], method: str) 
         f"{versions}."
     )
     missed = [
-        f"- **{row['what']}**: {row.get('cause', 'not explained yet')}" for row in rows if not row["met"]
+        f"- **{row['what']}**: {fill(results, row.get('cause', 'not explained yet'))}"
+        for row in rows
+        if not row["met"]
     ]
     sections = [
         "# Performance",

@@ -238,6 +238,15 @@ def run_scenario(
     return {"title": scenario["title"], "about": scenario["about"], "runs": done}
 
 
+def options(arguments: argparse.Namespace) -> list[str]:
+    """The options that bear on the numbers, to repeat a run."""
+    given = ["--quick"] if arguments.quick else []
+    given += ["--without-peers"] if arguments.without_peers else []
+    if arguments.patience != PATIENCE_SECONDS:
+        given += ["--patience", f"{arguments.patience:g}"]
+    return given
+
+
 def main() -> int:
     """Runs scenarios and writes one JSON file."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -277,7 +286,7 @@ def main() -> int:
     document = {
         **machine.describe(),
         **({"commit": arguments.built_from, "tree": "clean"} if arguments.built_from else {}),
-        "command": shlex.join(["python", *sys.argv]),
+        "command": shlex.join(["python", "bench/run.py", *arguments.scenarios, *options(arguments)]),
         "date": datetime.now(UTC).date().isoformat(),
         "quick": arguments.quick,
         "warm_up_seconds": pace.warm_up_seconds,
