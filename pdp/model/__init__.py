@@ -14,9 +14,8 @@ from pdp.model._decision import (
 )
 from pdp.model._document import request_from_mapping
 from pdp.model._enums import DestinationKind, Effect, Question, ReasonCode, Tier
-from pdp.model._request import (
+from pdp.model._parts import (
     Behaviour,
-    CheckRequest,
     Destination,
     Device,
     Function,
@@ -28,6 +27,7 @@ from pdp.model._request import (
     Subject,
     Transport,
 )
+from pdp.model._request import CheckRequest
 
 __all__ = [
     "Behaviour",

@@ -13,7 +13,8 @@ from typing import Any
 
 from pdp.errors import DocumentError
 from pdp.model._enums import DestinationKind, Question
-from pdp.model._request import CheckRequest, Payload
+from pdp.model._parts import Payload
+from pdp.model._request import CheckRequest
 
 _DEPTH = 64
 
