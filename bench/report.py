@@ -120,6 +120,7 @@ def render_scenario(name: str, scenario: dict[str, Any]) -> str:
         latency = report["latency_us"]
         foreign = run["foreign_core_share"]
         disturbed = "-" if foreign is None else f"{foreign:.0%}"
+        worst, best = min(run["rounds"]), max(run["rounds"])
         rows.append(
             [
                 label(run),
@@ -127,10 +128,22 @@ def render_scenario(name: str, scenario: dict[str, Any]) -> str:
                 *(f"{latency[key]:,.0f}" for key in ("p50", "p90", "p99", "p999")),
                 number(run["server_us_per_decision"]),
                 f"{run['resident_mib']:,.0f}",
+                f"{1 - worst / best:.0%}",
                 disturbed,
             ]
         )
-    head = ["", "decisions/s", "p50 µs", "p90 µs", "p99 µs", "p99.9 µs", "CPU µs", "MiB", "disturbed"]
+    head = [
+        "",
+        "decisions/s",
+        "p50 µs",
+        "p90 µs",
+        "p99 µs",
+        "p99.9 µs",
+        "CPU µs",
+        "MiB",
+        "spread",
+        "disturbed",
+    ]
     return f"### {scenario['title']}\n\n{scenario['about']}\n(`bench/run.py {name}`)\n\n{table(head, rows)}"
 
 
