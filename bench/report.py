@@ -238,6 +238,43 @@ SHOWN = [
 ]
 
 
+README_COLUMNS = [
+    "pdp",
+    "pdp, streamed",
+    "Cerbos",
+    "OPA with decision logs",
+    "envoyproxy/ratelimit",
+    "empty handler",
+]
+    "pdp",
+    "pdp, streamed",
+    "Cerbos",
+    "OPA with decision logs",
+    "envoyproxy/ratelimit",
+    "empty handler",
+]
+README_ROWS = {
+    "access by Rego": ("access-rego", ["pdp", "pdp-stream", "cerbos", "opa-logs", "", "empty"]),
+    "access by CEL": ("access-cel", ["pdp", "pdp-stream", "cerbos", "", "", ""]),
+    "access by Rego, memoised": ("access-memoised", ["pdp", "pdp-stream", "", "", "", "empty"]),
+    "rate limit, 100,000 keys": (
+        "rate-limit",
+        ["pdp-100k", "pdp-100k-stream", "", "", "ratelimit-100k", "empty"],
+    ),
+}
+README_TABLE = re.compile(r"(<!-- bench:table -->\n).*?(<!-- /bench:table -->)", re.DOTALL)
+
+
+def render_readme(results: dict[str, Any], text: str) -> str:
+    """The README with its table of decisions a second."""
+    rows = []
+    for title, (scenario, runs) in README_ROWS.items():
+        values = [metric(results, f"{scenario}/{run}.rps") if run else None for run in runs]
+        rows.append([title, *("" if value is None else number(value) for value in values)])
+    rendered = table(["decisions a second, one core", *README_COLUMNS], rows)
+    return README_TABLE.sub(lambda match: match[1] + rendered + match[2], text)
+
+
 def main() -> int:
     """Writes the page and its plots, or compares them with what is there."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -247,7 +284,9 @@ def main() -> int:
     results = json.loads(arguments.results.read_text(encoding="utf-8"))
     budgets = yaml.safe_load((BENCH / "budgets.yaml").read_text(encoding="utf-8"))
     policies = [f"policies/{count}" for count in ("10", "1000", "10000")]
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     files = {
+        "README.md": render_readme(results, readme),
         "docs/performance.md": render(results, budgets, (BENCH / "method.md").read_text(encoding="utf-8")),
         "docs/img/access.svg": plots.bar_chart("Decisions a second on one core", bars(results, SHOWN, "rps")),
         "docs/img/cpu.svg": plots.bar_chart(
