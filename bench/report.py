@@ -246,13 +246,6 @@ README_COLUMNS = [
     "envoyproxy/ratelimit",
     "empty handler",
 ]
-    "pdp",
-    "pdp, streamed",
-    "Cerbos",
-    "OPA with decision logs",
-    "envoyproxy/ratelimit",
-    "empty handler",
-]
 README_ROWS = {
     "access by Rego": ("access-rego", ["pdp", "pdp-stream", "cerbos", "opa-logs", "", "empty"]),
     "access by CEL": ("access-cel", ["pdp", "pdp-stream", "cerbos", "", "", ""]),
