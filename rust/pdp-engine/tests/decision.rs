@@ -393,6 +393,14 @@ fn shadow_limit_counts_on_its_own_and_takes_nothing_from_what_decides() {
 }
 
 #[test]
+fn shadow_limit_that_nothing_else_stands_beside_would_change_the_default_denial() {
+    let mut worker = worker(limits("mode: shadow", PER_SUBJECT));
+    let decision = worker.decide(&limited(), now(), Uuid::nil(), &Scripted::default()).unwrap();
+    assert_eq!(codes(&decision), [ReasonCode::DefaultDeny]);
+    assert_eq!((decision.shadow[0].effect, decision.shadow[0].would_change), (Effect::Allow, true));
+}
+
+#[test]
 fn limit_whose_key_cannot_be_computed_denies_and_spends_nothing() {
     let mut worker = worker(limits("", PER_SUBJECT));
     let mut request = limited();

@@ -148,7 +148,7 @@ impl LimitPlan {
             }
         }
         let verdict = self.verdict(set, denials);
-        let shadow = shadows.into_iter().filter_map(|s| shadow_result(set, s, verdict.effect)).collect();
+        let shadow = shadows.into_iter().filter_map(|s| shadow_result(set, s, &verdict)).collect();
         (verdict, statuses, shadow)
     }
 
@@ -199,16 +199,21 @@ fn refusal(outcome: &LimitOutcome) -> Option<(ReasonCode, String)> {
 fn shadow_result(
     set: &PolicySet,
     (position, reasons): (u32, Vec<Reason>),
-    actual: Effect,
+    verdict: &Verdict,
 ) -> Option<ShadowResult> {
     let policy = set.policy(position)?;
     let effect = if reasons.is_empty() { Effect::Allow } else { Effect::Deny };
-    // Limits only ever take away; alone they also give, where nothing else applies.
+    // A limit takes away what others allow; it gives only where nothing else applies.
+    let default_denied = verdict.reasons.iter().any(|reason| reason.code == ReasonCode::DefaultDeny);
+    let would_change = match effect {
+        Effect::Allow => default_denied,
+        Effect::Deny => verdict.effect == Effect::Allow,
+    };
     Some(ShadowResult {
         policy_id: policy.info.id.clone(),
         question: Question::RateLimit,
         effect,
-        would_change: effect == Effect::Deny && actual == Effect::Allow,
+        would_change,
         reasons,
     })
 }
