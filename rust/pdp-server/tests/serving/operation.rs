@@ -157,7 +157,10 @@ async fn headers_past_the_limit_are_refused_and_the_server_lives_on() {
 #[tokio::test]
 async fn calls_of_one_connection_past_its_limit_wait_for_their_turn() {
     let running = start_with(serde_json::json!({"max_concurrent_streams": 2}));
-    let client = running.client().await;
+    let mut client = running.client().await;
+    // A client that has not read the server's settings yet knows of no limit, and what it sends past
+    // it is refused (RFC 9113, section 5.1.2). They precede the first answer.
+    assert_eq!(effect(client.check(access()).await.unwrap().get_ref()), Effect::Allow);
     let calls: Vec<_> = (0..50)
         .map(|_| {
             let mut client = client.clone();
