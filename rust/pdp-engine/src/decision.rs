@@ -9,7 +9,8 @@ use crate::limit::LimitOutcome;
 use crate::request::Text;
 
 /// What is asked; a stage of the decision. The order is the order of evaluation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Question {
     /// Is this too much?
     RateLimit,
@@ -196,6 +197,40 @@ pub struct Decision {
     pub memoised: bool,
 }
 
+impl Question {
+    /// Every question, in the order of evaluation.
+    pub const ALL: [Self; 4] = [Self::RateLimit, Self::Access, Self::Segmentation, Self::Egress];
+
+    /// Position in [`Self::ALL`].
+    #[must_use]
+    pub fn position(self) -> usize {
+        self as usize
+    }
+
+    /// The question as the manifest spells it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::RateLimit => "rate_limit",
+            Self::Access => "access",
+            Self::Segmentation => "segmentation",
+            Self::Egress => "egress",
+        }
+    }
+}
+
+impl Tier {
+    /// The tier as the manifest spells it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Guardrail => "guardrail",
+            Self::Organisation => "organisation",
+            Self::Team => "team",
+        }
+    }
+}
+
 impl Obligation {
     /// Reads an obligation that a policy returned: a map with a text `type`.
     #[must_use]
@@ -204,5 +239,26 @@ impl Obligation {
         let kind = map.get("type")?.as_text()?;
         let parameters = map.iter().filter(|(key, _)| key.as_str() != "type").cloned().collect();
         Some(Self { kind: Text::from(kind), policy_id: policy_id.clone(), parameters })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_question_stands_at_its_position_and_reads_its_own_name() {
+        for (position, question) in Question::ALL.into_iter().enumerate() {
+            assert_eq!(question.position(), position);
+            let read: Question = serde_norway::from_str(question.name()).unwrap();
+            assert_eq!(read, question);
+        }
+    }
+
+    #[test]
+    fn each_tier_reads_its_own_name() {
+        for tier in [Tier::Guardrail, Tier::Organisation, Tier::Team] {
+            assert_eq!(serde_norway::from_str::<Tier>(tier.name()).unwrap(), tier);
+        }
     }
 }

@@ -30,7 +30,7 @@ struct RegoTests {
     modules: Vec<Module>,
     #[serde(default)]
     data: Json,
-    kind: Kind,
+    kind: Question,
 }
 
 #[derive(Deserialize)]
@@ -68,26 +68,6 @@ struct CelEvaluation {
     now_seconds: u64,
 }
 
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Kind {
-    Access,
-    Segmentation,
-    Egress,
-    RateLimit,
-}
-
-impl From<Kind> for Question {
-    fn from(kind: Kind) -> Self {
-        match kind {
-            Kind::Access => Self::Access,
-            Kind::Segmentation => Self::Segmentation,
-            Kind::Egress => Self::Egress,
-            Kind::RateLimit => Self::RateLimit,
-        }
-    }
-}
-
 impl From<Module> for Source {
     fn from(module: Module) -> Self {
         Self { path: module.path, text: module.text.into() }
@@ -115,7 +95,7 @@ pub(crate) fn rego_tests(py: Python<'_>, document: &str) -> PyResult<String> {
     let tests: RegoTests = parse(document)?;
     released(py, move || {
         let modules: Vec<Source> = tests.modules.into_iter().map(Source::from).collect();
-        let guaranteed = schema::guaranteed(tests.kind.into());
+        let guaranteed = schema::guaranteed(tests.kind);
         let guaranteed: Vec<&str> = guaranteed.iter().map(String::as_str).collect();
         match rego::run_tests(&modules, &object(&tests.data), &guaranteed) {
             Ok(report) => report_json(&report),

@@ -81,12 +81,12 @@ fn bytes<'py>(py: Python<'py>, answer: Result<Vec<u8>, ErrorDetail>) -> PyResult
 
 /// What people may know of the policies of a set.
 pub(crate) fn policies_json(set: &PolicySet) -> Json {
-    let rows = set.policies().iter().map(|policy| {
+    let rows = set.policies().map(|policy| {
         json!({
             "id": policy.id.to_string(),
-            "kind": pdp_server::kind_name(policy.kind),
+            "kind": policy.kind.name(),
             "engine": policy.engine.name(),
-            "tier": pdp_server::tier_name(policy.tier),
+            "tier": policy.tier.name(),
             "mode": policy.mode.name(),
         })
     });

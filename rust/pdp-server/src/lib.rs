@@ -23,5 +23,4 @@ pub use logging::init_logging;
 pub use reload::{Reloaded, Reloader};
 pub use runtime::listener::BindError;
 pub use server::{Addresses, Server, StartError};
-pub use service::admin::{kind_name, tier_name};
 pub use tls::TlsError;

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use pdp_policy::{Diagnostic, DiagnosticCode, Key, Map, Source, Span, Value, cel, rego};
 
+use crate::decision::Question;
 use crate::policy_set::files::{Files, fault};
 use crate::policy_set::limits;
-use crate::policy_set::manifest::{EngineKind, Entry, Kind, Manifest};
+use crate::policy_set::manifest::{EngineKind, Entry, Manifest};
 use crate::policy_set::selector::Selectors;
-use crate::policy_set::{Body, BudgetOverride, FactRequirement, Policy, PolicyInfo, PolicySet};
+use crate::policy_set::{Body, FactRequirement, Policy, PolicyInfo, PolicySet};
 use crate::schema;
 
 /// Name of the manifest inside a policy directory.
@@ -87,7 +88,7 @@ fn check(manifest: &Manifest, options: &LoadOptions) -> Result<(), Vec<Diagnosti
 }
 
 fn policy(entry: &Entry, files: &mut Files<'_>) -> Result<Policy, Vec<Diagnostic>> {
-    if matches!(entry.kind, Kind::RateLimit) != (entry.engine == EngineKind::Limits) {
+    if (entry.kind == Question::RateLimit) != (entry.engine == EngineKind::Limits) {
         let message = format!(
             "policy `{}`: `kind: rate_limit` and `engine: limits` go together, and only so",
             entry.id
@@ -106,7 +107,7 @@ fn policy(entry: &Entry, files: &mut Files<'_>) -> Result<Policy, Vec<Diagnostic
     Ok(Policy {
         info: PolicyInfo {
             id: entry.id.as_str().into(),
-            kind: entry.kind.into(),
+            kind: entry.kind,
             engine: entry.engine,
             tier: entry.tier,
             mode: entry.mode,
@@ -118,11 +119,7 @@ fn policy(entry: &Entry, files: &mut Files<'_>) -> Result<Policy, Vec<Diagnostic
         facts: requirements(entry),
         on_error: entry.on_error,
         cacheable_for: cacheable_for(entry, &body)?,
-        budget: BudgetOverride {
-            time: entry.budget.time,
-            instructions: entry.budget.instructions,
-            memory_bytes: entry.budget.memory_bytes,
-        },
+        budget: entry.budget,
         body,
     })
 }
@@ -166,7 +163,7 @@ fn rego_body(entry: &Entry, source: Source, files: &mut Files<'_>) -> Result<Bod
         return Err(faults);
     }
     let data = Value::Map(Map::from_entries(data));
-    let guaranteed = schema::guaranteed(entry.kind.into());
+    let guaranteed = schema::guaranteed(entry.kind);
     let guaranteed: Vec<&str> = guaranteed.iter().map(String::as_str).collect();
     let source = rego::RegoSource {
         modules: &modules,

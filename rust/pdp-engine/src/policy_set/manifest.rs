@@ -24,7 +24,7 @@ pub(crate) struct Manifest {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Entry {
     pub(crate) id: String,
-    pub(crate) kind: Kind,
+    pub(crate) kind: Question,
     pub(crate) engine: EngineKind,
     pub(crate) source: String,
     #[serde(default)]
@@ -48,19 +48,9 @@ pub(crate) struct Entry {
     #[serde(default, deserialize_with = "optional_duration")]
     pub(crate) cacheable_for: Option<Duration>,
     #[serde(default)]
-    pub(crate) budget: BudgetEntry,
+    pub(crate) budget: BudgetOverride,
     #[serde(default)]
     pub(crate) controls: Vec<String>,
-}
-
-/// Which question a policy answers.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Kind {
-    Access,
-    Segmentation,
-    Egress,
-    RateLimit,
 }
 
 /// What evaluates a policy.
@@ -113,9 +103,10 @@ pub(crate) struct FactEntry {
     pub(crate) max_age: Option<Duration>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// Budgets of a policy's own.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct BudgetEntry {
+pub(crate) struct BudgetOverride {
     #[serde(default, deserialize_with = "optional_duration")]
     pub(crate) time: Option<Duration>,
     pub(crate) instructions: Option<u64>,
@@ -133,17 +124,6 @@ pub(crate) struct SelectorEntry {
     pub(crate) tenants: Vec<String>,
     pub(crate) destinations: Vec<String>,
     pub(crate) environments: Vec<String>,
-}
-
-impl From<Kind> for Question {
-    fn from(kind: Kind) -> Self {
-        match kind {
-            Kind::Access => Self::Access,
-            Kind::Segmentation => Self::Segmentation,
-            Kind::Egress => Self::Egress,
-            Kind::RateLimit => Self::RateLimit,
-        }
-    }
 }
 
 impl EngineKind {

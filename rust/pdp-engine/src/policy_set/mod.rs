@@ -13,7 +13,7 @@ use pdp_policy::Program;
 
 pub use self::load::LoadOptions;
 pub(crate) use self::manifest::FactGroup;
-use self::manifest::OnError;
+use self::manifest::{BudgetOverride, OnError};
 pub use self::manifest::{EngineKind, Mode};
 use self::selector::{Index, Selectors};
 use crate::decision::{Question, Tier};
@@ -87,20 +87,11 @@ pub(crate) struct FactRequirement {
     pub(crate) max_age: Option<Duration>,
 }
 
-/// Budgets of a policy's own.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct BudgetOverride {
-    pub(crate) time: Option<Duration>,
-    pub(crate) instructions: Option<u64>,
-    pub(crate) memory_bytes: Option<u64>,
-}
-
 /// A policy set.
 pub struct PolicySet {
     revision: Text,
     /// Sorted by tier, then id, so that reasons come highest tier first.
     policies: Vec<Policy>,
-    infos: Vec<PolicyInfo>,
     by_id: HashMap<Text, u32, ahash::RandomState>,
     indexes: [Index; 4],
 }
@@ -114,19 +105,12 @@ impl PolicySet {
 
     /// Each policy, by tier, then id.
     #[must_use]
-    pub fn policies(&self) -> &[PolicyInfo] {
-        &self.infos
-    }
-
-    /// Whether the set has a policy of this id.
-    #[must_use]
-    pub fn contains(&self, policy_id: &str) -> bool {
-        self.by_id.contains_key(policy_id)
+    pub fn policies(&self) -> impl ExactSizeIterator<Item = &PolicyInfo> {
+        self.policies.iter().map(|policy| &policy.info)
     }
 
     pub(crate) fn new(revision: Text, mut policies: Vec<Policy>) -> Self {
         policies.sort_by(|a, b| (a.info.tier, &a.info.id).cmp(&(b.info.tier, &b.info.id)));
-        let infos = policies.iter().map(|policy| policy.info.clone()).collect();
         let mut by_id = HashMap::default();
         let mut indexes: [Index; 4] = Default::default();
         for (position, policy) in (0u32..).zip(&policies) {
@@ -137,7 +121,7 @@ impl PolicySet {
                 index.insert(&policy.selectors, position);
             }
         }
-        Self { revision, policies, infos, by_id, indexes }
+        Self { revision, policies, by_id, indexes }
     }
 
     pub(crate) fn policy(&self, position: u32) -> Option<&Policy> {
@@ -154,17 +138,5 @@ impl PolicySet {
         let mut found = index.candidates(facts);
         found.retain(|position| self.policy(*position).is_some_and(|policy| policy.selectors.select(facts)));
         found
-    }
-}
-
-impl Question {
-    /// Position among the stages.
-    fn position(self) -> usize {
-        match self {
-            Self::RateLimit => 0,
-            Self::Access => 1,
-            Self::Segmentation => 2,
-            Self::Egress => 3,
-        }
     }
 }

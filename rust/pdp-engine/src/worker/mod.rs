@@ -111,7 +111,7 @@ impl Worker {
         if request.policy_revision.as_ref().is_some_and(|wanted| wanted != self.set.revision()) {
             return Err(RequestFault::RevisionNotActive { active: self.set.revision().clone() });
         }
-        if let Some(index) = request.required_policies.iter().position(|id| !self.set.contains(id)) {
+        if let Some(index) = request.required_policies.iter().position(|id| self.set.position(id).is_none()) {
             return Err(RequestFault::PolicyUnknown { index });
         }
         let input = LazyInput::new(&request.facts, None);
@@ -340,11 +340,8 @@ impl Worker {
         policies
             .map(|position| {
                 let policy = self.set.policy(position)?;
-                facts::valid_for(policy, request, now)
-                    .into_iter()
-                    .chain(policy.cacheable_for)
-                    .min()
-                    .filter(|_| policy.cacheable_for.is_some())
+                let granted = policy.cacheable_for?;
+                Some(facts::valid_for(policy, request, now).map_or(granted, |left| left.min(granted)))
             })
             .reduce(|a, b| a.zip(b).map(|(a, b)| a.min(b)))
             .flatten()

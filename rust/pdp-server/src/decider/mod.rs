@@ -118,18 +118,6 @@ impl Decider {
         Ok(proto::CheckBatchResponse { results: batch.results })
     }
 
-    /// Decides a batch; each item has its own verdict or error.
-    ///
-    /// # Errors
-    /// Only where the batch itself is not well formed.
-    pub fn check_batch(
-        &self,
-        batch: &proto::CheckBatchRequest,
-    ) -> Result<proto::CheckBatchResponse, ErrorDetail> {
-        use prost::Message;
-        self.check_batch_encoded(batch.encode_to_vec().as_slice())
-    }
-
     /// Reads a batch, deciding nothing yet.
     pub(crate) fn open_batch(
         &self,

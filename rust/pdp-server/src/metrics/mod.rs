@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use pdp_engine::{Decision, Effect, Question};
+use pdp_engine::{Decision, Effect};
 use pdp_proto::v1::ErrorReason;
 
 pub use render::Snapshot;
@@ -54,7 +54,7 @@ impl ThreadMetrics {
     pub(crate) fn decided(&self, decision: &Decision, elapsed: Duration) {
         for verdict in &decision.verdicts {
             let effect = usize::from(verdict.effect == Effect::Deny);
-            let row = self.decisions.get(position(verdict.question));
+            let row = self.decisions.get(verdict.question.position());
             if let Some(counter) = row.and_then(|row| row.get(effect)) {
                 counter.add(1);
             }
@@ -82,15 +82,6 @@ impl ThreadMetrics {
         for (sum, counter) in self.counters().zip(other.counters()) {
             sum.add(counter.get());
         }
-    }
-}
-
-fn position(question: Question) -> usize {
-    match question {
-        Question::RateLimit => 0,
-        Question::Access => 1,
-        Question::Segmentation => 2,
-        Question::Egress => 3,
     }
 }
 

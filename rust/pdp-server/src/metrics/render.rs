@@ -2,12 +2,11 @@
 
 use std::fmt::{self, Write};
 
+use pdp_engine::Question;
 use pdp_proto::v1::ErrorReason;
 use pdp_state::MemoryStats;
 
 use super::{BUCKETS_MICROSECONDS, Counter, Metrics, ThreadMetrics};
-
-const QUESTIONS: [&str; 4] = ["rate_limit", "access", "segmentation", "egress"];
 
 /// What the counters do not know of the server.
 #[derive(Clone, Debug, Default)]
@@ -107,7 +106,7 @@ fn limits(out: &mut String, stats: &MemoryStats) -> fmt::Result {
 
 fn decisions(out: &mut String, sum: &ThreadMetrics) -> fmt::Result {
     head(out, "pdp_decisions_total", "counter", "Verdicts by question and effect.")?;
-    for (question, row) in QUESTIONS.iter().zip(&sum.decisions) {
+    for (question, row) in Question::ALL.into_iter().map(Question::name).zip(&sum.decisions) {
         for (effect, counter) in ["allow", "deny"].iter().zip(row) {
             let count = counter.get();
             writeln!(out, "pdp_decisions_total{{question=\"{question}\",effect=\"{effect}\"}} {count}")?;

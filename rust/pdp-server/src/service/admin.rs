@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pdp_engine::{PolicyInfo, Question, Tier};
+use pdp_engine::PolicyInfo;
 use pdp_proto::v1 as proto;
 use pdp_proto::v1::ErrorReason;
 use pdp_proto::v1::admin_service_server::AdminService;
@@ -51,7 +51,7 @@ impl AdminService for Admin {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             policy_revision: active.set.revision().to_string(),
             loaded_at: Some(active.loaded_at.into()),
-            policies: active.set.policies().iter().map(policy).collect(),
+            policies: active.set.policies().map(policy).collect(),
             last_failure: failure.iter().map(diagnostic).collect(),
         }))
     }
@@ -60,31 +60,10 @@ impl AdminService for Admin {
 fn policy(info: &PolicyInfo) -> proto::PolicyStatus {
     proto::PolicyStatus {
         id: info.id.to_string(),
-        kind: kind_name(info.kind).to_owned(),
+        kind: info.kind.name().to_owned(),
         engine: info.engine.name().to_owned(),
-        tier: tier_name(info.tier).to_owned(),
+        tier: info.tier.name().to_owned(),
         mode: info.mode.name().to_owned(),
-    }
-}
-
-/// The question as the manifest spells it.
-#[must_use]
-pub fn kind_name(kind: Question) -> &'static str {
-    match kind {
-        Question::Access => "access",
-        Question::Segmentation => "segmentation",
-        Question::Egress => "egress",
-        Question::RateLimit => "rate_limit",
-    }
-}
-
-/// The tier as the manifest spells it.
-#[must_use]
-pub fn tier_name(tier: Tier) -> &'static str {
-    match tier {
-        Tier::Guardrail => "guardrail",
-        Tier::Organisation => "organisation",
-        Tier::Team => "team",
     }
 }
 

@@ -108,7 +108,8 @@ fn two_deciders_of_one_thread_do_not_mix() {
 fn batch_of_an_embedded_engine_has_its_own_verdicts() {
     let decider = decider(Arc::default());
     let items = vec![access(), spend("ada", 0)];
-    let answer = decider.check_batch(&pdp_proto::v1::CheckBatchRequest { items }).unwrap();
+    let batch = pdp_proto::v1::CheckBatchRequest { items }.encode_to_vec();
+    let answer = decider.check_batch_encoded(batch.as_slice()).unwrap();
     assert_eq!(answer.results.len(), 2);
     assert_eq!(answer.results[1].request_id, "");
 }
