@@ -22,28 +22,71 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from pdp._proto import decision_pb2 as pdp_dot_v1_dot_decision__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12pdp/v1/admin.proto\x12\x06pdp.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x0f\n\rReloadRequest\"L\n\x0eReloadResponse\x12\x17\n\x0fpolicy_revision\x18\x01 \x01(\t\x12\x0f\n\x07\x63hanged\x18\x02 \x01(\x08\x12\x10\n\x08policies\x18\x03 \x01(\r\"\x12\n\x10GetStatusRequest\"\xbe\x01\n\x11GetStatusResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x17\n\x0fpolicy_revision\x18\x02 \x01(\t\x12-\n\tloaded_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x08policies\x18\x04 \x03(\x0b\x32\x14.pdp.v1.PolicyStatus\x12(\n\x0clast_failure\x18\x05 \x03(\x0b\x32\x12.pdp.v1.Diagnostic\"T\n\x0cPolicyStatus\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x03 \x01(\t\x12\x0c\n\x04tier\x18\x04 \x01(\t\x12\x0c\n\x04mode\x18\x05 \x01(\t\"V\n\nDiagnostic\x12\x0c\n\x04\x66ile\x18\x01 \x01(\t\x12\x0b\n\x03row\x18\x02 \x01(\r\x12\x0e\n\x06\x63olumn\x18\x03 \x01(\r\x12\x0c\n\x04\x63ode\x18\x04 \x01(\t\x12\x0f\n\x07message\x18\x05 \x01(\t2\x89\x01\n\x0c\x41\x64minService\x12\x37\n\x06Reload\x12\x15.pdp.v1.ReloadRequest\x1a\x16.pdp.v1.ReloadResponse\x12@\n\tGetStatus\x12\x18.pdp.v1.GetStatusRequest\x1a\x19.pdp.v1.GetStatusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12pdp/v1/admin.proto\x12\x06pdp.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15pdp/v1/decision.proto\"\x0f\n\rReloadRequest\"L\n\x0eReloadResponse\x12\x17\n\x0fpolicy_revision\x18\x01 \x01(\t\x12\x0f\n\x07\x63hanged\x18\x02 \x01(\x08\x12\x10\n\x08policies\x18\x03 \x01(\r\"\x12\n\x10GetStatusRequest\"\xe2\x01\n\x11GetStatusResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x17\n\x0fpolicy_revision\x18\x02 \x01(\t\x12-\n\tloaded_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x08policies\x18\x04 \x03(\x0b\x32\x14.pdp.v1.PolicyStatus\x12(\n\x0clast_failure\x18\x05 \x03(\x0b\x32\x12.pdp.v1.Diagnostic\x12\"\n\x05state\x18\x06 \x01(\x0b\x32\x13.pdp.v1.StateStatus\"~\n\x0bStateStatus\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x11\n\tavailable\x18\x02 \x01(\x08\x12)\n\x05since\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0clast_failure\x18\x04 \x01(\t\x12\r\n\x05nodes\x18\x05 \x01(\r\"T\n\x0cPolicyStatus\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x03 \x01(\t\x12\x0c\n\x04tier\x18\x04 \x01(\t\x12\x0c\n\x04mode\x18\x05 \x01(\t\"V\n\nDiagnostic\x12\x0c\n\x04\x66ile\x18\x01 \x01(\t\x12\x0b\n\x03row\x18\x02 \x01(\r\x12\x0e\n\x06\x63olumn\x18\x03 \x01(\r\x12\x0c\n\x04\x63ode\x18\x04 \x01(\t\x12\x0f\n\x07message\x18\x05 \x01(\t\"F\n\x08\x46\x61\x63tName\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x1e\n\x04kind\x18\x02 \x01(\x0e\x32\x10.pdp.v1.FactKind\x12\n\n\x02id\x18\x03 \x01(\t\"\xa0\x01\n\x04\x46\x61\x63t\x12\x1e\n\x04name\x18\x01 \x01(\x0b\x32\x10.pdp.v1.FactName\x12&\n\x05value\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x0f\n\x07version\x18\x03 \x01(\x04\x12\x0e\n\x06source\x18\x04 \x01(\t\x12/\n\x0bobserved_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"V\n\x0fPutFactsRequest\x12\x1b\n\x05\x66\x61\x63ts\x18\x01 \x03(\x0b\x32\x0c.pdp.v1.Fact\x12&\n\x03ttl\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"$\n\x10PutFactsResponse\x12\x10\n\x08versions\x18\x01 \x03(\x04\"2\n\x0fGetFactsRequest\x12\x1f\n\x05names\x18\x01 \x03(\x0b\x32\x10.pdp.v1.FactName\"/\n\x10GetFactsResponse\x12\x1b\n\x05\x66\x61\x63ts\x18\x01 \x03(\x0b\x32\x0c.pdp.v1.Fact\"5\n\x12\x44\x65leteFactsRequest\x12\x1f\n\x05names\x18\x01 \x03(\x0b\x32\x10.pdp.v1.FactName\"&\n\x13\x44\x65leteFactsResponse\x12\x0f\n\x07\x64\x65leted\x18\x01 \x01(\r\"E\n\x11WatchFactsRequest\x12\x0f\n\x07tenants\x18\x01 \x03(\t\x12\x1f\n\x05kinds\x18\x02 \x03(\x0e\x32\x10.pdp.v1.FactKind\"A\n\x12WatchFactsResponse\x12\x1a\n\x04\x66\x61\x63t\x18\x01 \x01(\x0b\x32\x0c.pdp.v1.Fact\x12\x0f\n\x07\x64\x65leted\x18\x02 \x01(\x08\"M\n\x0cLimitCounter\x12\x11\n\tpolicy_id\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\t\x12\x0e\n\x06tenant\x18\x03 \x01(\t\x12\x0b\n\x03key\x18\x04 \x03(\t\"<\n\x13InspectLimitRequest\x12%\n\x07\x63ounter\x18\x01 \x01(\x0b\x32\x14.pdp.v1.LimitCounter\";\n\x14InspectLimitResponse\x12#\n\x06status\x18\x01 \x01(\x0b\x32\x13.pdp.v1.LimitStatus\":\n\x11ResetLimitRequest\x12%\n\x07\x63ounter\x18\x01 \x01(\x0b\x32\x14.pdp.v1.LimitCounter\"%\n\x12ResetLimitResponse\x12\x0f\n\x07\x65xisted\x18\x01 \x01(\x08\"$\n\x14GetTopTalkersRequest\x12\x0c\n\x04most\x18\x01 \x01(\r\"f\n\x15GetTopTalkersResponse\x12\"\n\x07talkers\x18\x01 \x03(\x0b\x32\x11.pdp.v1.TopTalker\x12)\n\x05since\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"Y\n\tTopTalker\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08requests\x18\x03 \x01(\x04\x12\r\n\x05\x65rror\x18\x04 \x01(\x04\x12\x0f\n\x07refused\x18\x05 \x01(\x04*\x85\x01\n\x08\x46\x61\x63tKind\x12\x19\n\x15\x46\x41\x43T_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11\x46\x41\x43T_KIND_SUBJECT\x10\x01\x12\x14\n\x10\x46\x41\x43T_KIND_DEVICE\x10\x02\x12\x16\n\x12\x46\x41\x43T_KIND_FUNCTION\x10\x03\x12\x19\n\x15\x46\x41\x43T_KIND_DESTINATION\x10\x04\x32\xf4\x04\n\x0c\x41\x64minService\x12\x37\n\x06Reload\x12\x15.pdp.v1.ReloadRequest\x1a\x16.pdp.v1.ReloadResponse\x12@\n\tGetStatus\x12\x18.pdp.v1.GetStatusRequest\x1a\x19.pdp.v1.GetStatusResponse\x12=\n\x08PutFacts\x12\x17.pdp.v1.PutFactsRequest\x1a\x18.pdp.v1.PutFactsResponse\x12=\n\x08GetFacts\x12\x17.pdp.v1.GetFactsRequest\x1a\x18.pdp.v1.GetFactsResponse\x12\x46\n\x0b\x44\x65leteFacts\x12\x1a.pdp.v1.DeleteFactsRequest\x1a\x1b.pdp.v1.DeleteFactsResponse\x12\x45\n\nWatchFacts\x12\x19.pdp.v1.WatchFactsRequest\x1a\x1a.pdp.v1.WatchFactsResponse0\x01\x12I\n\x0cInspectLimit\x12\x1b.pdp.v1.InspectLimitRequest\x1a\x1c.pdp.v1.InspectLimitResponse\x12\x43\n\nResetLimit\x12\x19.pdp.v1.ResetLimitRequest\x1a\x1a.pdp.v1.ResetLimitResponse\x12L\n\rGetTopTalkers\x12\x1c.pdp.v1.GetTopTalkersRequest\x1a\x1d.pdp.v1.GetTopTalkersResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'pdp.v1.admin_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RELOADREQUEST']._serialized_start=63
-  _globals['_RELOADREQUEST']._serialized_end=78
-  _globals['_RELOADRESPONSE']._serialized_start=80
-  _globals['_RELOADRESPONSE']._serialized_end=156
-  _globals['_GETSTATUSREQUEST']._serialized_start=158
-  _globals['_GETSTATUSREQUEST']._serialized_end=176
-  _globals['_GETSTATUSRESPONSE']._serialized_start=179
-  _globals['_GETSTATUSRESPONSE']._serialized_end=369
-  _globals['_POLICYSTATUS']._serialized_start=371
-  _globals['_POLICYSTATUS']._serialized_end=455
-  _globals['_DIAGNOSTIC']._serialized_start=457
-  _globals['_DIAGNOSTIC']._serialized_end=543
-  _globals['_ADMINSERVICE']._serialized_start=546
-  _globals['_ADMINSERVICE']._serialized_end=683
+  _globals['_FACTKIND']._serialized_start=2024
+  _globals['_FACTKIND']._serialized_end=2157
+  _globals['_RELOADREQUEST']._serialized_start=148
+  _globals['_RELOADREQUEST']._serialized_end=163
+  _globals['_RELOADRESPONSE']._serialized_start=165
+  _globals['_RELOADRESPONSE']._serialized_end=241
+  _globals['_GETSTATUSREQUEST']._serialized_start=243
+  _globals['_GETSTATUSREQUEST']._serialized_end=261
+  _globals['_GETSTATUSRESPONSE']._serialized_start=264
+  _globals['_GETSTATUSRESPONSE']._serialized_end=490
+  _globals['_STATESTATUS']._serialized_start=492
+  _globals['_STATESTATUS']._serialized_end=618
+  _globals['_POLICYSTATUS']._serialized_start=620
+  _globals['_POLICYSTATUS']._serialized_end=704
+  _globals['_DIAGNOSTIC']._serialized_start=706
+  _globals['_DIAGNOSTIC']._serialized_end=792
+  _globals['_FACTNAME']._serialized_start=794
+  _globals['_FACTNAME']._serialized_end=864
+  _globals['_FACT']._serialized_start=867
+  _globals['_FACT']._serialized_end=1027
+  _globals['_PUTFACTSREQUEST']._serialized_start=1029
+  _globals['_PUTFACTSREQUEST']._serialized_end=1115
+  _globals['_PUTFACTSRESPONSE']._serialized_start=1117
+  _globals['_PUTFACTSRESPONSE']._serialized_end=1153
+  _globals['_GETFACTSREQUEST']._serialized_start=1155
+  _globals['_GETFACTSREQUEST']._serialized_end=1205
+  _globals['_GETFACTSRESPONSE']._serialized_start=1207
+  _globals['_GETFACTSRESPONSE']._serialized_end=1254
+  _globals['_DELETEFACTSREQUEST']._serialized_start=1256
+  _globals['_DELETEFACTSREQUEST']._serialized_end=1309
+  _globals['_DELETEFACTSRESPONSE']._serialized_start=1311
+  _globals['_DELETEFACTSRESPONSE']._serialized_end=1349
+  _globals['_WATCHFACTSREQUEST']._serialized_start=1351
+  _globals['_WATCHFACTSREQUEST']._serialized_end=1420
+  _globals['_WATCHFACTSRESPONSE']._serialized_start=1422
+  _globals['_WATCHFACTSRESPONSE']._serialized_end=1487
+  _globals['_LIMITCOUNTER']._serialized_start=1489
+  _globals['_LIMITCOUNTER']._serialized_end=1566
+  _globals['_INSPECTLIMITREQUEST']._serialized_start=1568
+  _globals['_INSPECTLIMITREQUEST']._serialized_end=1628
+  _globals['_INSPECTLIMITRESPONSE']._serialized_start=1630
+  _globals['_INSPECTLIMITRESPONSE']._serialized_end=1689
+  _globals['_RESETLIMITREQUEST']._serialized_start=1691
+  _globals['_RESETLIMITREQUEST']._serialized_end=1749
+  _globals['_RESETLIMITRESPONSE']._serialized_start=1751
+  _globals['_RESETLIMITRESPONSE']._serialized_end=1788
+  _globals['_GETTOPTALKERSREQUEST']._serialized_start=1790
+  _globals['_GETTOPTALKERSREQUEST']._serialized_end=1826
+  _globals['_GETTOPTALKERSRESPONSE']._serialized_start=1828
+  _globals['_GETTOPTALKERSRESPONSE']._serialized_end=1930
+  _globals['_TOPTALKER']._serialized_start=1932
+  _globals['_TOPTALKER']._serialized_end=2021
+  _globals['_ADMINSERVICE']._serialized_start=2160
+  _globals['_ADMINSERVICE']._serialized_end=2788
 # @@protoc_insertion_point(module_scope)

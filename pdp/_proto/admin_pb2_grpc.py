@@ -45,6 +45,41 @@ class AdminServiceStub:
                 request_serializer=pdp_dot_v1_dot_admin__pb2.GetStatusRequest.SerializeToString,
                 response_deserializer=pdp_dot_v1_dot_admin__pb2.GetStatusResponse.FromString,
                 _registered_method=True)
+        self.PutFacts = channel.unary_unary(
+                '/pdp.v1.AdminService/PutFacts',
+                request_serializer=pdp_dot_v1_dot_admin__pb2.PutFactsRequest.SerializeToString,
+                response_deserializer=pdp_dot_v1_dot_admin__pb2.PutFactsResponse.FromString,
+                _registered_method=True)
+        self.GetFacts = channel.unary_unary(
+                '/pdp.v1.AdminService/GetFacts',
+                request_serializer=pdp_dot_v1_dot_admin__pb2.GetFactsRequest.SerializeToString,
+                response_deserializer=pdp_dot_v1_dot_admin__pb2.GetFactsResponse.FromString,
+                _registered_method=True)
+        self.DeleteFacts = channel.unary_unary(
+                '/pdp.v1.AdminService/DeleteFacts',
+                request_serializer=pdp_dot_v1_dot_admin__pb2.DeleteFactsRequest.SerializeToString,
+                response_deserializer=pdp_dot_v1_dot_admin__pb2.DeleteFactsResponse.FromString,
+                _registered_method=True)
+        self.WatchFacts = channel.unary_stream(
+                '/pdp.v1.AdminService/WatchFacts',
+                request_serializer=pdp_dot_v1_dot_admin__pb2.WatchFactsRequest.SerializeToString,
+                response_deserializer=pdp_dot_v1_dot_admin__pb2.WatchFactsResponse.FromString,
+                _registered_method=True)
+        self.InspectLimit = channel.unary_unary(
+                '/pdp.v1.AdminService/InspectLimit',
+                request_serializer=pdp_dot_v1_dot_admin__pb2.InspectLimitRequest.SerializeToString,
+                response_deserializer=pdp_dot_v1_dot_admin__pb2.InspectLimitResponse.FromString,
+                _registered_method=True)
+        self.ResetLimit = channel.unary_unary(
+                '/pdp.v1.AdminService/ResetLimit',
+                request_serializer=pdp_dot_v1_dot_admin__pb2.ResetLimitRequest.SerializeToString,
+                response_deserializer=pdp_dot_v1_dot_admin__pb2.ResetLimitResponse.FromString,
+                _registered_method=True)
+        self.GetTopTalkers = channel.unary_unary(
+                '/pdp.v1.AdminService/GetTopTalkers',
+                request_serializer=pdp_dot_v1_dot_admin__pb2.GetTopTalkersRequest.SerializeToString,
+                response_deserializer=pdp_dot_v1_dot_admin__pb2.GetTopTalkersResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer:
@@ -66,6 +101,55 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PutFacts(self, request, context):
+        """Stores fact documents: all or, where one is refused, none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetFacts(self, request, context):
+        """Reads fact documents as they are in the store, past this node's cache.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteFacts(self, request, context):
+        """Deletes fact documents: all or, where one is refused, none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchFacts(self, request, context):
+        """Tells of each change from now on, each document's in the order of its versions.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def InspectLimit(self, request, context):
+        """Tells how a limit stands for a key, spending nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResetLimit(self, request, context):
+        """Forgets what was spent of a limit under a key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTopTalkers(self, request, context):
+        """Names who asked most of this node lately.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -78,6 +162,41 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.GetStatus,
                     request_deserializer=pdp_dot_v1_dot_admin__pb2.GetStatusRequest.FromString,
                     response_serializer=pdp_dot_v1_dot_admin__pb2.GetStatusResponse.SerializeToString,
+            ),
+            'PutFacts': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutFacts,
+                    request_deserializer=pdp_dot_v1_dot_admin__pb2.PutFactsRequest.FromString,
+                    response_serializer=pdp_dot_v1_dot_admin__pb2.PutFactsResponse.SerializeToString,
+            ),
+            'GetFacts': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetFacts,
+                    request_deserializer=pdp_dot_v1_dot_admin__pb2.GetFactsRequest.FromString,
+                    response_serializer=pdp_dot_v1_dot_admin__pb2.GetFactsResponse.SerializeToString,
+            ),
+            'DeleteFacts': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteFacts,
+                    request_deserializer=pdp_dot_v1_dot_admin__pb2.DeleteFactsRequest.FromString,
+                    response_serializer=pdp_dot_v1_dot_admin__pb2.DeleteFactsResponse.SerializeToString,
+            ),
+            'WatchFacts': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchFacts,
+                    request_deserializer=pdp_dot_v1_dot_admin__pb2.WatchFactsRequest.FromString,
+                    response_serializer=pdp_dot_v1_dot_admin__pb2.WatchFactsResponse.SerializeToString,
+            ),
+            'InspectLimit': grpc.unary_unary_rpc_method_handler(
+                    servicer.InspectLimit,
+                    request_deserializer=pdp_dot_v1_dot_admin__pb2.InspectLimitRequest.FromString,
+                    response_serializer=pdp_dot_v1_dot_admin__pb2.InspectLimitResponse.SerializeToString,
+            ),
+            'ResetLimit': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResetLimit,
+                    request_deserializer=pdp_dot_v1_dot_admin__pb2.ResetLimitRequest.FromString,
+                    response_serializer=pdp_dot_v1_dot_admin__pb2.ResetLimitResponse.SerializeToString,
+            ),
+            'GetTopTalkers': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTopTalkers,
+                    request_deserializer=pdp_dot_v1_dot_admin__pb2.GetTopTalkersRequest.FromString,
+                    response_serializer=pdp_dot_v1_dot_admin__pb2.GetTopTalkersResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -135,6 +254,195 @@ class AdminService:
             '/pdp.v1.AdminService/GetStatus',
             pdp_dot_v1_dot_admin__pb2.GetStatusRequest.SerializeToString,
             pdp_dot_v1_dot_admin__pb2.GetStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutFacts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pdp.v1.AdminService/PutFacts',
+            pdp_dot_v1_dot_admin__pb2.PutFactsRequest.SerializeToString,
+            pdp_dot_v1_dot_admin__pb2.PutFactsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetFacts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pdp.v1.AdminService/GetFacts',
+            pdp_dot_v1_dot_admin__pb2.GetFactsRequest.SerializeToString,
+            pdp_dot_v1_dot_admin__pb2.GetFactsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteFacts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pdp.v1.AdminService/DeleteFacts',
+            pdp_dot_v1_dot_admin__pb2.DeleteFactsRequest.SerializeToString,
+            pdp_dot_v1_dot_admin__pb2.DeleteFactsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchFacts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/pdp.v1.AdminService/WatchFacts',
+            pdp_dot_v1_dot_admin__pb2.WatchFactsRequest.SerializeToString,
+            pdp_dot_v1_dot_admin__pb2.WatchFactsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def InspectLimit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pdp.v1.AdminService/InspectLimit',
+            pdp_dot_v1_dot_admin__pb2.InspectLimitRequest.SerializeToString,
+            pdp_dot_v1_dot_admin__pb2.InspectLimitResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResetLimit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pdp.v1.AdminService/ResetLimit',
+            pdp_dot_v1_dot_admin__pb2.ResetLimitRequest.SerializeToString,
+            pdp_dot_v1_dot_admin__pb2.ResetLimitResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTopTalkers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pdp.v1.AdminService/GetTopTalkers',
+            pdp_dot_v1_dot_admin__pb2.GetTopTalkersRequest.SerializeToString,
+            pdp_dot_v1_dot_admin__pb2.GetTopTalkersResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -50,6 +50,10 @@ class ReasonCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_CODE_REQUIRED_POLICY_NOT_APPLIED: _ClassVar[ReasonCode]
     REASON_CODE_LIMIT_KEY_MISSING: _ClassVar[ReasonCode]
     REASON_CODE_LIMIT_NOT_COUNTED: _ClassVar[ReasonCode]
+    REASON_CODE_LIMIT_COST_INVALID: _ClassVar[ReasonCode]
+    REASON_CODE_LIMIT_STORE_UNAVAILABLE: _ClassVar[ReasonCode]
+    REASON_CODE_LIMIT_COUNTED_LOCALLY: _ClassVar[ReasonCode]
+    REASON_CODE_FACT_UNAVAILABLE: _ClassVar[ReasonCode]
 
 class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -82,6 +86,14 @@ class Tier(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     TIER_GUARDRAIL: _ClassVar[Tier]
     TIER_ORGANISATION: _ClassVar[Tier]
     TIER_TEAM: _ClassVar[Tier]
+
+class CountedBy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    COUNTED_BY_UNSPECIFIED: _ClassVar[CountedBy]
+    COUNTED_BY_MEMORY: _ClassVar[CountedBy]
+    COUNTED_BY_SHARED: _ClassVar[CountedBy]
+    COUNTED_BY_LEASE: _ClassVar[CountedBy]
+    COUNTED_BY_LOCAL: _ClassVar[CountedBy]
 QUESTION_UNSPECIFIED: Question
 QUESTION_ACCESS: Question
 QUESTION_SEGMENTATION: Question
@@ -112,6 +124,10 @@ REASON_CODE_NOT_EVALUATED: ReasonCode
 REASON_CODE_REQUIRED_POLICY_NOT_APPLIED: ReasonCode
 REASON_CODE_LIMIT_KEY_MISSING: ReasonCode
 REASON_CODE_LIMIT_NOT_COUNTED: ReasonCode
+REASON_CODE_LIMIT_COST_INVALID: ReasonCode
+REASON_CODE_LIMIT_STORE_UNAVAILABLE: ReasonCode
+REASON_CODE_LIMIT_COUNTED_LOCALLY: ReasonCode
+REASON_CODE_FACT_UNAVAILABLE: ReasonCode
 ERROR_REASON_UNSPECIFIED: ErrorReason
 ERROR_REASON_FIELD_REQUIRED: ErrorReason
 ERROR_REASON_FIELD_OUT_OF_RANGE: ErrorReason
@@ -135,6 +151,11 @@ TIER_UNSPECIFIED: Tier
 TIER_GUARDRAIL: Tier
 TIER_ORGANISATION: Tier
 TIER_TEAM: Tier
+COUNTED_BY_UNSPECIFIED: CountedBy
+COUNTED_BY_MEMORY: CountedBy
+COUNTED_BY_SHARED: CountedBy
+COUNTED_BY_LEASE: CountedBy
+COUNTED_BY_LOCAL: CountedBy
 
 class ErrorDetail(_message.Message):
     __slots__ = ("reason", "field", "message", "grpc_code")
@@ -315,7 +336,7 @@ class Payload(_message.Message):
     def __init__(self, content: _Optional[bytes] = ..., content_type: _Optional[str] = ...) -> None: ...
 
 class LimitSpend(_message.Message):
-    __slots__ = ("hits", "descriptors")
+    __slots__ = ("hits", "descriptors", "preview", "report_later")
     class DescriptorsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -325,9 +346,13 @@ class LimitSpend(_message.Message):
         def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     HITS_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTORS_FIELD_NUMBER: _ClassVar[int]
+    PREVIEW_FIELD_NUMBER: _ClassVar[int]
+    REPORT_LATER_FIELD_NUMBER: _ClassVar[int]
     hits: int
     descriptors: _containers.ScalarMap[str, str]
-    def __init__(self, hits: _Optional[int] = ..., descriptors: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    preview: bool
+    report_later: bool
+    def __init__(self, hits: _Optional[int] = ..., descriptors: _Optional[_Mapping[str, str]] = ..., preview: _Optional[bool] = ..., report_later: _Optional[bool] = ...) -> None: ...
 
 class Device(_message.Message):
     __slots__ = ("id", "managed", "compliant", "os", "os_version", "disk_encrypted", "observed_at", "attributes")
@@ -382,7 +407,7 @@ class CheckResponse(_message.Message):
     def __init__(self, request_id: _Optional[str] = ..., decision: _Optional[_Union[Decision, _Mapping]] = ...) -> None: ...
 
 class Decision(_message.Message):
-    __slots__ = ("effect", "decision_id", "policy_revision", "verdicts", "obligations", "limits", "findings", "masked_payload", "facts", "cacheable_for", "shadow", "memoised")
+    __slots__ = ("effect", "decision_id", "policy_revision", "verdicts", "obligations", "limits", "findings", "masked_payload", "facts", "cacheable_for", "shadow", "usage_token", "memoised")
     EFFECT_FIELD_NUMBER: _ClassVar[int]
     DECISION_ID_FIELD_NUMBER: _ClassVar[int]
     POLICY_REVISION_FIELD_NUMBER: _ClassVar[int]
@@ -394,6 +419,7 @@ class Decision(_message.Message):
     FACTS_FIELD_NUMBER: _ClassVar[int]
     CACHEABLE_FOR_FIELD_NUMBER: _ClassVar[int]
     SHADOW_FIELD_NUMBER: _ClassVar[int]
+    USAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     MEMOISED_FIELD_NUMBER: _ClassVar[int]
     effect: Effect
     decision_id: str
@@ -406,8 +432,9 @@ class Decision(_message.Message):
     facts: _containers.RepeatedCompositeFieldContainer[FactUse]
     cacheable_for: _duration_pb2.Duration
     shadow: _containers.RepeatedCompositeFieldContainer[ShadowResult]
+    usage_token: bytes
     memoised: bool
-    def __init__(self, effect: _Optional[_Union[Effect, str]] = ..., decision_id: _Optional[str] = ..., policy_revision: _Optional[str] = ..., verdicts: _Optional[_Iterable[_Union[Verdict, _Mapping]]] = ..., obligations: _Optional[_Iterable[_Union[Obligation, _Mapping]]] = ..., limits: _Optional[_Iterable[_Union[LimitStatus, _Mapping]]] = ..., findings: _Optional[_Iterable[_Union[Finding, _Mapping]]] = ..., masked_payload: _Optional[bytes] = ..., facts: _Optional[_Iterable[_Union[FactUse, _Mapping]]] = ..., cacheable_for: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., shadow: _Optional[_Iterable[_Union[ShadowResult, _Mapping]]] = ..., memoised: _Optional[bool] = ...) -> None: ...
+    def __init__(self, effect: _Optional[_Union[Effect, str]] = ..., decision_id: _Optional[str] = ..., policy_revision: _Optional[str] = ..., verdicts: _Optional[_Iterable[_Union[Verdict, _Mapping]]] = ..., obligations: _Optional[_Iterable[_Union[Obligation, _Mapping]]] = ..., limits: _Optional[_Iterable[_Union[LimitStatus, _Mapping]]] = ..., findings: _Optional[_Iterable[_Union[Finding, _Mapping]]] = ..., masked_payload: _Optional[bytes] = ..., facts: _Optional[_Iterable[_Union[FactUse, _Mapping]]] = ..., cacheable_for: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., shadow: _Optional[_Iterable[_Union[ShadowResult, _Mapping]]] = ..., usage_token: _Optional[bytes] = ..., memoised: _Optional[bool] = ...) -> None: ...
 
 class Verdict(_message.Message):
     __slots__ = ("question", "effect", "reasons", "evaluated")
@@ -446,7 +473,7 @@ class Obligation(_message.Message):
     def __init__(self, type: _Optional[str] = ..., policy_id: _Optional[str] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
 
 class LimitStatus(_message.Message):
-    __slots__ = ("policy_id", "name", "limit", "remaining", "reset_after", "retry_after", "admitted")
+    __slots__ = ("policy_id", "name", "limit", "remaining", "reset_after", "retry_after", "admitted", "counted_by", "overshoot")
     POLICY_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
@@ -454,6 +481,8 @@ class LimitStatus(_message.Message):
     RESET_AFTER_FIELD_NUMBER: _ClassVar[int]
     RETRY_AFTER_FIELD_NUMBER: _ClassVar[int]
     ADMITTED_FIELD_NUMBER: _ClassVar[int]
+    COUNTED_BY_FIELD_NUMBER: _ClassVar[int]
+    OVERSHOOT_FIELD_NUMBER: _ClassVar[int]
     policy_id: str
     name: str
     limit: int
@@ -461,7 +490,9 @@ class LimitStatus(_message.Message):
     reset_after: _duration_pb2.Duration
     retry_after: _duration_pb2.Duration
     admitted: bool
-    def __init__(self, policy_id: _Optional[str] = ..., name: _Optional[str] = ..., limit: _Optional[int] = ..., remaining: _Optional[int] = ..., reset_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., retry_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., admitted: _Optional[bool] = ...) -> None: ...
+    counted_by: CountedBy
+    overshoot: int
+    def __init__(self, policy_id: _Optional[str] = ..., name: _Optional[str] = ..., limit: _Optional[int] = ..., remaining: _Optional[int] = ..., reset_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., retry_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., admitted: _Optional[bool] = ..., counted_by: _Optional[_Union[CountedBy, str]] = ..., overshoot: _Optional[int] = ...) -> None: ...
 
 class Finding(_message.Message):
     __slots__ = ("detector", "category", "start", "end", "confidence", "action", "policy_id")
@@ -482,12 +513,16 @@ class Finding(_message.Message):
     def __init__(self, detector: _Optional[str] = ..., category: _Optional[str] = ..., start: _Optional[int] = ..., end: _Optional[int] = ..., confidence: _Optional[float] = ..., action: _Optional[str] = ..., policy_id: _Optional[str] = ...) -> None: ...
 
 class FactUse(_message.Message):
-    __slots__ = ("name", "age")
+    __slots__ = ("name", "age", "version", "source")
     NAME_FIELD_NUMBER: _ClassVar[int]
     AGE_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
     name: str
     age: _duration_pb2.Duration
-    def __init__(self, name: _Optional[str] = ..., age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    version: int
+    source: str
+    def __init__(self, name: _Optional[str] = ..., age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., version: _Optional[int] = ..., source: _Optional[str] = ...) -> None: ...
 
 class ShadowResult(_message.Message):
     __slots__ = ("policy_id", "question", "effect", "would_change", "reasons")
@@ -536,3 +571,17 @@ class CheckStreamResponse(_message.Message):
     RESULT_FIELD_NUMBER: _ClassVar[int]
     result: CheckResult
     def __init__(self, result: _Optional[_Union[CheckResult, _Mapping]] = ...) -> None: ...
+
+class ReportUsageRequest(_message.Message):
+    __slots__ = ("usage_token", "hits")
+    USAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    HITS_FIELD_NUMBER: _ClassVar[int]
+    usage_token: bytes
+    hits: int
+    def __init__(self, usage_token: _Optional[bytes] = ..., hits: _Optional[int] = ...) -> None: ...
+
+class ReportUsageResponse(_message.Message):
+    __slots__ = ("limits",)
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
+    limits: _containers.RepeatedCompositeFieldContainer[LimitStatus]
+    def __init__(self, limits: _Optional[_Iterable[_Union[LimitStatus, _Mapping]]] = ...) -> None: ...

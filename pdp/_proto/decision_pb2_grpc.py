@@ -53,6 +53,11 @@ class PolicyDecisionServiceStub:
                 request_serializer=pdp_dot_v1_dot_decision__pb2.CheckStreamRequest.SerializeToString,
                 response_deserializer=pdp_dot_v1_dot_decision__pb2.CheckStreamResponse.FromString,
                 _registered_method=True)
+        self.ReportUsage = channel.unary_unary(
+                '/pdp.v1.PolicyDecisionService/ReportUsage',
+                request_serializer=pdp_dot_v1_dot_decision__pb2.ReportUsageRequest.SerializeToString,
+                response_deserializer=pdp_dot_v1_dot_decision__pb2.ReportUsageResponse.FromString,
+                _registered_method=True)
 
 
 class PolicyDecisionServiceServicer:
@@ -85,6 +90,14 @@ class PolicyDecisionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReportUsage(self, request, context):
+        """Says what a request came to whose limits were spent by an estimate, and gives back what it holds
+        of concurrency limits. A second report with the same token changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PolicyDecisionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -102,6 +115,11 @@ def add_PolicyDecisionServiceServicer_to_server(servicer, server):
                     servicer.CheckStream,
                     request_deserializer=pdp_dot_v1_dot_decision__pb2.CheckStreamRequest.FromString,
                     response_serializer=pdp_dot_v1_dot_decision__pb2.CheckStreamResponse.SerializeToString,
+            ),
+            'ReportUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportUsage,
+                    request_deserializer=pdp_dot_v1_dot_decision__pb2.ReportUsageRequest.FromString,
+                    response_serializer=pdp_dot_v1_dot_decision__pb2.ReportUsageResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -189,6 +207,33 @@ class PolicyDecisionService:
             '/pdp.v1.PolicyDecisionService/CheckStream',
             pdp_dot_v1_dot_decision__pb2.CheckStreamRequest.SerializeToString,
             pdp_dot_v1_dot_decision__pb2.CheckStreamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pdp.v1.PolicyDecisionService/ReportUsage',
+            pdp_dot_v1_dot_decision__pb2.ReportUsageRequest.SerializeToString,
+            pdp_dot_v1_dot_decision__pb2.ReportUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -68,6 +68,10 @@ pub enum ReasonCode {
     RequiredPolicyNotApplied,
     LimitKeyMissing,
     LimitNotCounted,
+    LimitCostInvalid,
+    LimitStoreUnavailable,
+    LimitCountedLocally,
+    FactUnavailable,
 }
 
 /// Why.
@@ -144,13 +148,15 @@ pub struct ReportedFinding {
     pub policy_id: Option<Text>,
 }
 
-/// A fact group that the request supplied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A fact group that the request supplied, or a stored fact that was read for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FactUse {
-    /// `device`, `location` or `behaviour`.
+    /// `device`, `location` or `behaviour`; `facts.<kind>` of a stored fact.
     pub name: &'static str,
     /// Age at the time of the decision.
     pub age: Duration,
+    /// Version of a stored fact, and who says so.
+    pub stored: Option<(u64, Text)>,
 }
 
 /// What a shadow policy would have said.

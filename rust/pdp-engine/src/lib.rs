@@ -3,8 +3,10 @@
 
 pub mod decision;
 pub mod dlp;
+pub mod fact;
 pub mod limit;
 pub mod policy_set;
+pub mod reply;
 pub mod request;
 pub mod schema;
 pub mod worker;
@@ -19,6 +21,7 @@ pub use decision::{
     ReportedFinding, ShadowResult, Tier, Verdict,
 };
 pub use policy_set::{EngineKind, LoadOptions, Mode, PolicyInfo, PolicySet};
+pub use reply::Reply;
 pub use request::{
     Behaviour, Destination, DestinationKind, Device, Facts, Function, HttpRequest, LimitSpend, Location,
     Observed, Payload, Request, Resource, Subject, Text, Transport,

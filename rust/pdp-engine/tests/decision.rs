@@ -11,7 +11,8 @@ use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use pdp_engine::limit::{LimitDemand, LimitOutcome, LimitStore};
+use pdp_engine::Reply;
+use pdp_engine::limit::{CounterName, LimitDemand, LimitFault, LimitOutcome, LimitStore, Settle, Spend};
 use pdp_engine::{
     Decision, Destination, Device, Effect, Facts, FindingAction, Function, LoadOptions, Payload, PolicySet,
     Question, ReasonCode, Request, RequestFault, Resource, Subject, Worker, WorkerOptions,
@@ -77,21 +78,30 @@ struct Scripted {
 }
 
 impl LimitStore for Scripted {
-    fn spend(&self, _: Option<&str>, demands: &[LimitDemand<'_>], _: SystemTime) -> Vec<LimitOutcome> {
+    fn spend(&self, spend: &Spend<'_>) -> Reply<Vec<LimitOutcome>> {
+        let demands = spend.demands;
         let seen = self.seen.lock().unwrap();
-        self.calls.lock().unwrap().push(demands.iter().map(|d| d.limit.name.to_string()).collect());
+        self.calls.lock().unwrap().push(demands.iter().map(|d| d.counter.limit.name.to_string()).collect());
         let answer = |demand: &LimitDemand<'_>| {
-            seen.borrow_mut().push((demand.key.to_owned(), demand.hits, demand.peek));
-            let admitted = !self.refuse.contains(&&*demand.limit.name);
+            seen.borrow_mut().push((demand.counter.key.to_owned(), demand.hits, demand.peek));
+            let admitted = !self.refuse.contains(&&*demand.counter.limit.name);
             LimitOutcome {
                 admitted,
                 remaining: 0,
                 reset_after: Duration::from_secs(1),
                 retry_after: (!admitted).then_some(Duration::from_secs(1)),
-                fault: None,
+                ..LimitOutcome::default()
             }
         };
-        demands.iter().map(answer).collect()
+        Reply::Ready(demands.iter().map(answer).collect())
+    }
+
+    fn settle(&self, _: &Settle<'_>) -> Reply<Vec<LimitOutcome>> {
+        Reply::Ready(Vec::new())
+    }
+
+    fn reset(&self, _: &CounterName<'_>) -> Reply<Result<bool, LimitFault>> {
+        Reply::Ready(Ok(false))
     }
 }
 

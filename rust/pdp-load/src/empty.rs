@@ -6,7 +6,7 @@ use std::pin::Pin;
 use pdp_proto::v1::policy_decision_service_server::{PolicyDecisionService, PolicyDecisionServiceServer};
 use pdp_proto::v1::{
     CheckBatchRequest, CheckBatchResponse, CheckRequest, CheckResponse, CheckResult, CheckStreamRequest,
-    CheckStreamResponse, Decision, Effect, check_result::Outcome,
+    CheckStreamResponse, Decision, Effect, ReportUsageRequest, ReportUsageResponse, check_result::Outcome,
 };
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -48,6 +48,13 @@ impl PolicyDecisionService for Empty {
             item.map(|item| CheckStreamResponse { result: item.request.map(result) })
         };
         Ok(Response::new(Box::pin(request.into_inner().map(answer))))
+    }
+
+    async fn report_usage(
+        &self,
+        _: Request<ReportUsageRequest>,
+    ) -> Result<Response<ReportUsageResponse>, Status> {
+        Ok(Response::new(ReportUsageResponse::default()))
     }
 }
 

@@ -46,7 +46,7 @@ impl From<Reading> for LimitOutcome {
             remaining: reading.remaining,
             reset_after: duration(reading.reset_ns),
             retry_after,
-            fault: None,
+            ..Self::default()
         }
     }
 }
@@ -70,6 +70,7 @@ impl Counter {
             Algorithm::Gcra { .. } => Self::Gcra(gcra::State::default()),
             Algorithm::FixedWindow => Self::FixedWindow(fixed_window::State::default()),
             Algorithm::SlidingWindow => Self::SlidingWindow(sliding_window::State::default()),
+            Algorithm::Quota(_) | Algorithm::Concurrency => Self::FixedWindow(fixed_window::State::default()),
         }
     }
 

@@ -25,11 +25,8 @@ fn algorithms() -> impl Strategy<Value = Algorithm> {
 
 fn limits() -> impl Strategy<Value = Limit> {
     let windows = prop_oneof![Just(1_000_000), Just(SECOND), Just(3_600 * SECOND), 1_000_000..5 * SECOND];
-    (algorithms(), 1_u64..40, windows).prop_map(|(algorithm, limit, window)| Limit {
-        name: "n".into(),
-        algorithm,
-        limit,
-        window: Duration::from_nanos(window),
+    (algorithms(), 1_u64..40, windows).prop_map(|(algorithm, limit, window)| {
+        Limit::new("n", algorithm, limit, Duration::from_nanos(window))
     })
 }
 
@@ -85,6 +82,7 @@ fn free_by_list(limit: &Limit, list: &[(u64, u64)], now: u64) -> u128 {
             }
             level
         }
+        Algorithm::Quota(_) | Algorithm::Concurrency => 0,
         Algorithm::FixedWindow => u128::from(limit.limit - hits_within(list, start, start + window)) * wide,
         Algorithm::SlidingWindow => {
             let previous = u128::from(hits_within(list, start - window, start));
@@ -268,7 +266,7 @@ proptest! {
     ) {
         let algorithm = [Algorithm::Gcra { burst }, Algorithm::FixedWindow, Algorithm::SlidingWindow][kind as usize];
         let window = Duration::from_millis(window_ms);
-        let limit = Limit { name: "n".into(), algorithm, limit, window };
+        let limit = Limit::new("n", algorithm, limit, window);
         let mut counter = Counter::empty(algorithm);
         for now in times {
             let (next, reading) = counter.spend(&limit, hits, now);
@@ -289,7 +287,7 @@ fn counter_floor(counter: &Counter) -> u64 {
 }
 
 fn limit(algorithm: Algorithm, limit: u64, window: Duration) -> Limit {
-    Limit { name: "n".into(), algorithm, limit, window }
+    Limit::new("n", algorithm, limit, window)
 }
 
 #[test]

@@ -76,8 +76,7 @@ fn rule(source: &Source, entry: &Entry) -> Result<LimitRule, Vec<Diagnostic>> {
         (AlgorithmName::FixedWindow, None) => Algorithm::FixedWindow,
         (AlgorithmName::SlidingWindow, None) => Algorithm::SlidingWindow,
     };
-    let limit =
-        Limit { name: entry.name.as_str().into(), algorithm, limit: entry.limit, window: entry.window };
+    let limit = Limit::new(entry.name.as_str(), algorithm, entry.limit, entry.window);
     limit.validate().map_err(|error| refuse(error.to_string()))?;
     let expression = |text: &str| {
         let at = place(&source.text, text);

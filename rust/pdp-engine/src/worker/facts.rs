@@ -22,7 +22,7 @@ pub(crate) fn uses(request: &Request, now: SystemTime) -> Vec<FactUse> {
     [FactGroup::Device, FactGroup::Location, FactGroup::Behaviour]
         .into_iter()
         .filter_map(|group| match age(request, group, now) {
-            Age::Known(age) => Some(FactUse { name: group.name(), age }),
+            Age::Known(age) => Some(FactUse { name: group.name(), age, stored: None }),
             Age::Missing | Age::Unbelievable => None,
         })
         .collect()

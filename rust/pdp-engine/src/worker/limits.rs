@@ -9,10 +9,10 @@ use pdp_policy::{EvalError, Value};
 use crate::combine::plain;
 use crate::decision::{Effect, LimitStatus, Question, Reason, ReasonCode, ShadowResult, Verdict};
 use crate::input::LazyInput;
-use crate::limit::{LimitDemand, LimitOutcome};
+use crate::limit::{CounterName, LimitDemand, LimitOutcome};
 use crate::outcome::{Outcome, failure, reason};
 use crate::policy_set::{Body, Mode, Policy, PolicySet};
-use crate::request::Request;
+use crate::request::{Request, Text};
 use crate::worker::evaluators::Evaluators;
 use crate::worker::facts;
 
@@ -22,6 +22,7 @@ const MAX_KEY_BYTES: usize = 4096;
 /// What the rate-limit stage wants to spend.
 #[derive(Default)]
 pub(crate) struct LimitPlan {
+    tenant: Option<Text>,
     /// Positions of the policies that apply.
     applied: Vec<u32>,
     wants: Vec<Want>,
@@ -49,7 +50,8 @@ impl LimitPlan {
         input: &LazyInput<'_>,
         now: SystemTime,
     ) -> Self {
-        let mut plan = Self { applied: set.select(Question::RateLimit, &request.facts), ..Self::default() };
+        let applied = set.select(Question::RateLimit, &request.facts);
+        let mut plan = Self { tenant: request.facts.tenant.clone(), applied, ..Self::default() };
         for position in plan.applied.clone() {
             let Some(policy) = set.policy(position) else { continue };
             if let Some((code, message)) = facts::refusal(policy, request, now) {
@@ -87,12 +89,14 @@ impl LimitPlan {
     /// When an enforced policy failed, the request is denied whatever the counters say,
     /// so they are only read.
     pub(crate) fn groups<'a>(&'a self, set: &'a PolicySet) -> Vec<Vec<LimitDemand<'a>>> {
+        let tenant = self.tenant.as_deref();
         let doomed = self.failures.iter().any(|(position, _)| enforced(set, *position));
         let mut groups: Vec<(Option<u32>, Vec<LimitDemand<'a>>)> = Vec::new();
         for want in &self.wants {
             let Some((policy, rule)) = rule(set, want) else { continue };
             let (policy_id, limit) = (&policy.info.id, &rule.limit);
-            let demand = LimitDemand { policy_id, limit, key: &want.key, hits: want.hits, peek: doomed };
+            let counter = CounterName { policy_id, limit, tenant, key: &want.key };
+            let demand = LimitDemand { counter, hits: want.hits, peek: doomed };
             let owner = want.shadow.then_some(want.position);
             match groups.last_mut() {
                 Some((last, demands)) if *last == owner => demands.push(demand),

@@ -17,10 +17,11 @@ use crate::combine::plain;
 use crate::decision::{Decision, Effect, Obligation, Question, Reason, ReasonCode, Verdict};
 use crate::dlp::{self, Finding};
 use crate::input::LazyInput;
-use crate::limit::{LimitDemand, LimitOutcome, LimitStore};
+use crate::limit::{LimitDemand, LimitOutcome, LimitStore, Spend};
 use crate::memo::Memo;
 use crate::outcome::{self, Outcome};
 use crate::policy_set::{Body, Mode, Policy, PolicySet};
+use crate::reply::Reply;
 use crate::request::Request;
 use crate::worker::evaluators::Evaluators;
 use crate::worker::limits::LimitPlan;
@@ -97,9 +98,8 @@ impl Worker {
         store: &dyn LimitStore,
     ) -> Result<Decision, RequestFault> {
         let pending = self.begin(request, now)?;
-        let id = request.request_id.as_deref();
-        let groups = pending.demands(&self.set);
-        let outcomes: Vec<_> = groups.iter().flat_map(|group| store.spend(id, group, now)).collect();
+        let outcomes: Vec<_> =
+            pending.spend(&self.set, decision_id, store).into_iter().flat_map(Reply::wait).collect();
         Ok(self.finish(&pending, &outcomes, decision_id))
     }
 
@@ -349,11 +349,20 @@ impl Worker {
 }
 
 impl Pending<'_> {
-    /// What the request spends, in groups that are each spent whole or not at all. The
-    /// outcomes given to [`Worker::finish`] are the groups' outcomes, one after the other.
-    #[must_use]
-    pub fn demands<'a>(&'a self, set: &'a PolicySet) -> Vec<Vec<LimitDemand<'a>>> {
-        self.limits.as_ref().map(|plan| plan.groups(set)).unwrap_or_default()
+    /// Spends the request's limits in groups, each whole or not at all. The outcomes given to
+    /// [`Worker::finish`] are the groups' outcomes, one after the other.
+    pub fn spend(
+        &self,
+        set: &PolicySet,
+        holder: Uuid,
+        store: &dyn LimitStore,
+    ) -> Vec<Reply<Vec<LimitOutcome>>> {
+        let request_id = self.request.request_id.as_deref();
+        let groups = self.limits.as_ref().map(|plan| plan.groups(set)).unwrap_or_default();
+        let spend = |demands: &Vec<LimitDemand<'_>>| {
+            store.spend(&Spend { request_id, holder, demands, now: self.now })
+        };
+        groups.iter().map(spend).collect()
     }
 }
 

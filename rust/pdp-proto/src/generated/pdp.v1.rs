@@ -235,6 +235,12 @@ pub struct LimitSpend {
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
+    /// Whether limits are only read, not spent: what would this request be told?
+    #[prost(bool, tag = "3")]
+    pub preview: bool,
+    /// Whether the cost is an estimate that `ReportUsage` will correct; the decision then carries a `usage_token`.
+    #[prost(bool, tag = "4")]
+    pub report_later: bool,
 }
 /// The subject's device. Every fact may say when it was observed; a policy's `max_age` refuses older ones.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -342,6 +348,10 @@ pub struct Decision {
     /// What shadow policies would have said. They never change the effect.
     #[prost(message, repeated, tag = "11")]
     pub shadow: ::prost::alloc::vec::Vec<ShadowResult>,
+    /// Names what was spent, for `ReportUsage`; at most 4 KiB. Set where `report_later` asks for it and
+    /// where a concurrency limit holds this request.
+    #[prost(bytes = "vec", tag = "13")]
+    pub usage_token: ::prost::alloc::vec::Vec<u8>,
     /// Whether policies' results came from the memo. The explanation is the same either way.
     #[prost(bool, tag = "12")]
     pub memoised: bool,
@@ -418,6 +428,13 @@ pub struct LimitStatus {
     /// Whether this limit admitted the request.
     #[prost(bool, tag = "7")]
     pub admitted: bool,
+    /// Where it was counted.
+    #[prost(enumeration = "CountedBy", tag = "8")]
+    pub counted_by: i32,
+    /// Hits above the limit that all nodes together may admit within a window, at most: 0 where each
+    /// hit is counted exactly.
+    #[prost(uint64, tag = "9")]
+    pub overshoot: u64,
 }
 /// A piece of sensitive data.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -444,15 +461,22 @@ pub struct Finding {
     #[prost(string, tag = "7")]
     pub policy_id: ::prost::alloc::string::String,
 }
-/// A fact group that the request supplied.
+/// A fact group that the request supplied, or a stored fact that was read for it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FactUse {
-    /// Name: `device`, `location`, `behaviour`.
+    /// Name: `device`, `location`, `behaviour`; for stored facts `facts.subject`, `facts.device`,
+    /// `facts.function`, `facts.destination`.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
     /// Age at the time of the decision.
     #[prost(message, optional, tag = "2")]
     pub age: ::core::option::Option<::prost_types::Duration>,
+    /// Version of a stored fact.
+    #[prost(uint64, tag = "3")]
+    pub version: u64,
+    /// Who says so, of a stored fact.
+    #[prost(string, tag = "4")]
+    pub source: ::prost::alloc::string::String,
 }
 /// What a shadow policy would have said.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -519,6 +543,24 @@ pub struct CheckStreamRequest {
 pub struct CheckStreamResponse {
     #[prost(message, optional, tag = "1")]
     pub result: ::core::option::Option<CheckResult>,
+}
+/// What a request came to.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReportUsageRequest {
+    /// From the decision.
+    #[prost(bytes = "vec", tag = "1")]
+    pub usage_token: ::prost::alloc::vec::Vec<u8>,
+    /// Hits that the request came to in place of its estimate, 0 to 1,000,000,000. Unset leaves the estimate
+    /// as it is and gives back what is held.
+    #[prost(uint64, optional, tag = "2")]
+    pub hits: ::core::option::Option<u64>,
+}
+/// How the limits stand.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ReportUsageResponse {
+    /// Each limit that the token names.
+    #[prost(message, repeated, tag = "1")]
+    pub limits: ::prost::alloc::vec::Vec<LimitStatus>,
 }
 /// What is asked. Each question is a stage of the decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -643,6 +685,14 @@ pub enum ReasonCode {
     LimitKeyMissing = 20,
     /// A limit could not be counted, because its store failed or is full.
     LimitNotCounted = 21,
+    /// What a request costs of a limit is no whole number from 1 to 1,000,000,000.
+    LimitCostInvalid = 22,
+    /// The shared store cannot be asked, and the limit denies without it.
+    LimitStoreUnavailable = 23,
+    /// The shared store cannot be asked, and this node counted by itself.
+    LimitCountedLocally = 24,
+    /// A stored fact that the policy needs could not be read, or not freshly enough.
+    FactUnavailable = 25,
 }
 impl ReasonCode {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -673,6 +723,10 @@ impl ReasonCode {
             Self::RequiredPolicyNotApplied => "REASON_CODE_REQUIRED_POLICY_NOT_APPLIED",
             Self::LimitKeyMissing => "REASON_CODE_LIMIT_KEY_MISSING",
             Self::LimitNotCounted => "REASON_CODE_LIMIT_NOT_COUNTED",
+            Self::LimitCostInvalid => "REASON_CODE_LIMIT_COST_INVALID",
+            Self::LimitStoreUnavailable => "REASON_CODE_LIMIT_STORE_UNAVAILABLE",
+            Self::LimitCountedLocally => "REASON_CODE_LIMIT_COUNTED_LOCALLY",
+            Self::FactUnavailable => "REASON_CODE_FACT_UNAVAILABLE",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -702,6 +756,10 @@ impl ReasonCode {
             }
             "REASON_CODE_LIMIT_KEY_MISSING" => Some(Self::LimitKeyMissing),
             "REASON_CODE_LIMIT_NOT_COUNTED" => Some(Self::LimitNotCounted),
+            "REASON_CODE_LIMIT_COST_INVALID" => Some(Self::LimitCostInvalid),
+            "REASON_CODE_LIMIT_STORE_UNAVAILABLE" => Some(Self::LimitStoreUnavailable),
+            "REASON_CODE_LIMIT_COUNTED_LOCALLY" => Some(Self::LimitCountedLocally),
+            "REASON_CODE_FACT_UNAVAILABLE" => Some(Self::FactUnavailable),
             _ => None,
         }
     }
@@ -857,6 +915,47 @@ impl Tier {
             "TIER_GUARDRAIL" => Some(Self::Guardrail),
             "TIER_ORGANISATION" => Some(Self::Organisation),
             "TIER_TEAM" => Some(Self::Team),
+            _ => None,
+        }
+    }
+}
+/// Where a limit was counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum CountedBy {
+    /// Not counted.
+    Unspecified = 0,
+    /// In this node alone, which shares its counters with nobody.
+    Memory = 1,
+    /// In the shared store, exactly.
+    Shared = 2,
+    /// From hits that this node took from the shared store in advance.
+    Lease = 3,
+    /// In this node, since the shared store cannot be asked.
+    Local = 4,
+}
+impl CountedBy {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "COUNTED_BY_UNSPECIFIED",
+            Self::Memory => "COUNTED_BY_MEMORY",
+            Self::Shared => "COUNTED_BY_SHARED",
+            Self::Lease => "COUNTED_BY_LEASE",
+            Self::Local => "COUNTED_BY_LOCAL",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "COUNTED_BY_UNSPECIFIED" => Some(Self::Unspecified),
+            "COUNTED_BY_MEMORY" => Some(Self::Memory),
+            "COUNTED_BY_SHARED" => Some(Self::Shared),
+            "COUNTED_BY_LEASE" => Some(Self::Lease),
+            "COUNTED_BY_LOCAL" => Some(Self::Local),
             _ => None,
         }
     }
@@ -1021,6 +1120,32 @@ pub mod policy_decision_service_client {
                 .insert(GrpcMethod::new("pdp.v1.PolicyDecisionService", "CheckStream"));
             self.inner.streaming(req, path, codec).await
         }
+        /// Says what a request came to whose limits were spent by an estimate, and gives back what it holds
+        /// of concurrency limits. A second report with the same token changes nothing.
+        pub async fn report_usage(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReportUsageRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReportUsageResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/pdp.v1.PolicyDecisionService/ReportUsage",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("pdp.v1.PolicyDecisionService", "ReportUsage"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1063,6 +1188,15 @@ pub mod policy_decision_service_server {
             request: tonic::Request<tonic::Streaming<super::CheckStreamRequest>>,
         ) -> std::result::Result<
             tonic::Response<Self::CheckStreamStream>,
+            tonic::Status,
+        >;
+        /// Says what a request came to whose limits were spent by an estimate, and gives back what it holds
+        /// of concurrency limits. A second report with the same token changes nothing.
+        async fn report_usage(
+            &self,
+            request: tonic::Request<super::ReportUsageRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReportUsageResponse>,
             tonic::Status,
         >;
     }
@@ -1286,6 +1420,52 @@ pub mod policy_decision_service_server {
                     };
                     Box::pin(fut)
                 }
+                "/pdp.v1.PolicyDecisionService/ReportUsage" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReportUsageSvc<T: PolicyDecisionService>(pub Arc<T>);
+                    impl<
+                        T: PolicyDecisionService,
+                    > tonic::server::UnaryService<super::ReportUsageRequest>
+                    for ReportUsageSvc<T> {
+                        type Response = super::ReportUsageResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReportUsageRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as PolicyDecisionService>::report_usage(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReportUsageSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 _ => {
                     Box::pin(async move {
                         let mut response = http::Response::new(
@@ -1363,6 +1543,28 @@ pub struct GetStatusResponse {
     /// Diagnostics of the last reload that failed; empty after one that worked.
     #[prost(message, repeated, tag = "5")]
     pub last_failure: ::prost::alloc::vec::Vec<Diagnostic>,
+    /// Where counters and facts are kept.
+    #[prost(message, optional, tag = "6")]
+    pub state: ::core::option::Option<StateStatus>,
+}
+/// Where counters and facts are kept.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StateStatus {
+    /// `memory` or `redis`.
+    #[prost(string, tag = "1")]
+    pub kind: ::prost::alloc::string::String,
+    /// Whether the shared store answers; always true of memory.
+    #[prost(bool, tag = "2")]
+    pub available: bool,
+    /// Since when it has or has not.
+    #[prost(message, optional, tag = "3")]
+    pub since: ::core::option::Option<::prost_types::Timestamp>,
+    /// What it last failed of; empty where it did not.
+    #[prost(string, tag = "4")]
+    pub last_failure: ::prost::alloc::string::String,
+    /// Decision points that share it, this one included.
+    #[prost(uint32, tag = "5")]
+    pub nodes: u32,
 }
 /// One policy of the set.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1401,6 +1603,224 @@ pub struct Diagnostic {
     /// What is wrong and how to fix it.
     #[prost(string, tag = "5")]
     pub message: ::prost::alloc::string::String,
+}
+/// Names a fact document.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FactName {
+    /// Tenant, at most 256 bytes; empty is the default tenant.
+    #[prost(string, tag = "1")]
+    pub tenant: ::prost::alloc::string::String,
+    /// What it is about.
+    #[prost(enumeration = "FactKind", tag = "2")]
+    pub kind: i32,
+    /// Which one, 1 to 256 bytes.
+    #[prost(string, tag = "3")]
+    pub id: ::prost::alloc::string::String,
+}
+/// A fact document.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Fact {
+    /// Its name.
+    #[prost(message, optional, tag = "1")]
+    pub name: ::core::option::Option<FactName>,
+    /// What policies see as `facts.<kind>.value`; at most 64 KiB as JSON.
+    #[prost(message, optional, tag = "2")]
+    pub value: ::core::option::Option<::prost_types::Struct>,
+    /// Version, 1 to 2^53 - 1, higher than the one that is stored. Unset in a put: one higher than it.
+    #[prost(uint64, tag = "3")]
+    pub version: u64,
+    /// Who says so, 1 to 256 bytes.
+    #[prost(string, tag = "4")]
+    pub source: ::prost::alloc::string::String,
+    /// When the source observed it; unset in a put: now.
+    #[prost(message, optional, tag = "5")]
+    pub observed_at: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// Facts to store.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PutFactsRequest {
+    /// 1 to 1,000 documents of one tenant, each name once.
+    #[prost(message, repeated, tag = "1")]
+    pub facts: ::prost::alloc::vec::Vec<Fact>,
+    /// How long they are kept, 1 s to 366 days; unset is until deleted.
+    #[prost(message, optional, tag = "2")]
+    pub ttl: ::core::option::Option<::prost_types::Duration>,
+}
+/// What was stored.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PutFactsResponse {
+    /// Version of each, in the order of the request.
+    #[prost(uint64, repeated, tag = "1")]
+    pub versions: ::prost::alloc::vec::Vec<u64>,
+}
+/// Names to read.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetFactsRequest {
+    /// 1 to 1,000 names.
+    #[prost(message, repeated, tag = "1")]
+    pub names: ::prost::alloc::vec::Vec<FactName>,
+}
+/// What is stored.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetFactsResponse {
+    /// Those that exist, in the order of the request.
+    #[prost(message, repeated, tag = "1")]
+    pub facts: ::prost::alloc::vec::Vec<Fact>,
+}
+/// Names to delete.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DeleteFactsRequest {
+    /// 1 to 1,000 names of one tenant.
+    #[prost(message, repeated, tag = "1")]
+    pub names: ::prost::alloc::vec::Vec<FactName>,
+}
+/// What was deleted.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteFactsResponse {
+    /// How many existed.
+    #[prost(uint32, tag = "1")]
+    pub deleted: u32,
+}
+/// What to watch.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchFactsRequest {
+    /// Tenants to tell of; empty is all.
+    #[prost(string, repeated, tag = "1")]
+    pub tenants: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Kinds to tell of; empty is all.
+    #[prost(enumeration = "FactKind", repeated, tag = "2")]
+    pub kinds: ::prost::alloc::vec::Vec<i32>,
+}
+/// A change.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WatchFactsResponse {
+    /// The document as it is now; without value where it was deleted.
+    #[prost(message, optional, tag = "1")]
+    pub fact: ::core::option::Option<Fact>,
+    /// Whether it was deleted.
+    #[prost(bool, tag = "2")]
+    pub deleted: bool,
+}
+/// Names a counter.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LimitCounter {
+    /// Policy that owns the limit.
+    #[prost(string, tag = "1")]
+    pub policy_id: ::prost::alloc::string::String,
+    /// Name of the limit inside its policy.
+    #[prost(string, tag = "2")]
+    pub limit: ::prost::alloc::string::String,
+    /// Tenant; empty is the default tenant. Not looked at where the limit's scope is the estate.
+    #[prost(string, tag = "3")]
+    pub tenant: ::prost::alloc::string::String,
+    /// Parts of the key, as the limit's `key` yields them: one for a text, several for a list.
+    #[prost(string, repeated, tag = "4")]
+    pub key: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Asks how a limit stands.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct InspectLimitRequest {
+    /// The counter.
+    #[prost(message, optional, tag = "1")]
+    pub counter: ::core::option::Option<LimitCounter>,
+}
+/// How a limit stands.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct InspectLimitResponse {
+    /// Its state; `admitted` says whether one hit would be.
+    #[prost(message, optional, tag = "1")]
+    pub status: ::core::option::Option<LimitStatus>,
+}
+/// Asks to forget a counter.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResetLimitRequest {
+    /// The counter.
+    #[prost(message, optional, tag = "1")]
+    pub counter: ::core::option::Option<LimitCounter>,
+}
+/// Whether there was one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResetLimitResponse {
+    /// Whether anything was counted.
+    #[prost(bool, tag = "1")]
+    pub existed: bool,
+}
+/// Asks for top talkers.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetTopTalkersRequest {
+    /// How many of each kind, 1 to 100; 0 is 10.
+    #[prost(uint32, tag = "1")]
+    pub most: u32,
+}
+/// Who asked most.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetTopTalkersResponse {
+    /// By kind, the busiest first.
+    #[prost(message, repeated, tag = "1")]
+    pub talkers: ::prost::alloc::vec::Vec<TopTalker>,
+    /// Since when requests are counted; older ones fade.
+    #[prost(message, optional, tag = "2")]
+    pub since: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// One who asks much.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TopTalker {
+    /// `tenant`, `function`, `network` or `limit_key`.
+    #[prost(string, tag = "1")]
+    pub kind: ::prost::alloc::string::String,
+    /// Its name: an id, a network in CIDR notation, or a limit with its key.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// Requests, at most; fading with time.
+    #[prost(uint64, tag = "3")]
+    pub requests: u64,
+    /// How much lower the true number may be.
+    #[prost(uint64, tag = "4")]
+    pub error: u64,
+    /// Requests of these that a limit refused.
+    #[prost(uint64, tag = "5")]
+    pub refused: u64,
+}
+/// What a fact document is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum FactKind {
+    /// Refused.
+    Unspecified = 0,
+    /// A request's `subject.id`.
+    Subject = 1,
+    /// A request's `device.id`.
+    Device = 2,
+    /// A request's `function.id`.
+    Function = 3,
+    /// A request's `destination.id`.
+    Destination = 4,
+}
+impl FactKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "FACT_KIND_UNSPECIFIED",
+            Self::Subject => "FACT_KIND_SUBJECT",
+            Self::Device => "FACT_KIND_DEVICE",
+            Self::Function => "FACT_KIND_FUNCTION",
+            Self::Destination => "FACT_KIND_DESTINATION",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "FACT_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "FACT_KIND_SUBJECT" => Some(Self::Subject),
+            "FACT_KIND_DEVICE" => Some(Self::Device),
+            "FACT_KIND_FUNCTION" => Some(Self::Function),
+            "FACT_KIND_DESTINATION" => Some(Self::Destination),
+            _ => None,
+        }
+    }
 }
 /// Generated client implementations.
 pub mod admin_service_client {
@@ -1531,6 +1951,181 @@ pub mod admin_service_client {
                 .insert(GrpcMethod::new("pdp.v1.AdminService", "GetStatus"));
             self.inner.unary(req, path, codec).await
         }
+        /// Stores fact documents: all or, where one is refused, none.
+        pub async fn put_facts(
+            &mut self,
+            request: impl tonic::IntoRequest<super::PutFactsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PutFactsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/pdp.v1.AdminService/PutFacts",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("pdp.v1.AdminService", "PutFacts"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Reads fact documents as they are in the store, past this node's cache.
+        pub async fn get_facts(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetFactsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetFactsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/pdp.v1.AdminService/GetFacts",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("pdp.v1.AdminService", "GetFacts"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Deletes fact documents: all or, where one is refused, none.
+        pub async fn delete_facts(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DeleteFactsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteFactsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/pdp.v1.AdminService/DeleteFacts",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("pdp.v1.AdminService", "DeleteFacts"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Tells of each change from now on, each document's in the order of its versions.
+        pub async fn watch_facts(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WatchFactsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::WatchFactsResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/pdp.v1.AdminService/WatchFacts",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("pdp.v1.AdminService", "WatchFacts"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// Tells how a limit stands for a key, spending nothing.
+        pub async fn inspect_limit(
+            &mut self,
+            request: impl tonic::IntoRequest<super::InspectLimitRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::InspectLimitResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/pdp.v1.AdminService/InspectLimit",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("pdp.v1.AdminService", "InspectLimit"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Forgets what was spent of a limit under a key.
+        pub async fn reset_limit(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ResetLimitRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ResetLimitResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/pdp.v1.AdminService/ResetLimit",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("pdp.v1.AdminService", "ResetLimit"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Names who asked most of this node lately.
+        pub async fn get_top_talkers(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetTopTalkersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetTopTalkersResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/pdp.v1.AdminService/GetTopTalkers",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("pdp.v1.AdminService", "GetTopTalkers"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1558,6 +2153,65 @@ pub mod admin_service_server {
             request: tonic::Request<super::GetStatusRequest>,
         ) -> std::result::Result<
             tonic::Response<super::GetStatusResponse>,
+            tonic::Status,
+        >;
+        /// Stores fact documents: all or, where one is refused, none.
+        async fn put_facts(
+            &self,
+            request: tonic::Request<super::PutFactsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PutFactsResponse>,
+            tonic::Status,
+        >;
+        /// Reads fact documents as they are in the store, past this node's cache.
+        async fn get_facts(
+            &self,
+            request: tonic::Request<super::GetFactsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetFactsResponse>,
+            tonic::Status,
+        >;
+        /// Deletes fact documents: all or, where one is refused, none.
+        async fn delete_facts(
+            &self,
+            request: tonic::Request<super::DeleteFactsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteFactsResponse>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the WatchFacts method.
+        type WatchFactsStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::WatchFactsResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Tells of each change from now on, each document's in the order of its versions.
+        async fn watch_facts(
+            &self,
+            request: tonic::Request<super::WatchFactsRequest>,
+        ) -> std::result::Result<tonic::Response<Self::WatchFactsStream>, tonic::Status>;
+        /// Tells how a limit stands for a key, spending nothing.
+        async fn inspect_limit(
+            &self,
+            request: tonic::Request<super::InspectLimitRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::InspectLimitResponse>,
+            tonic::Status,
+        >;
+        /// Forgets what was spent of a limit under a key.
+        async fn reset_limit(
+            &self,
+            request: tonic::Request<super::ResetLimitRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ResetLimitResponse>,
+            tonic::Status,
+        >;
+        /// Names who asked most of this node lately.
+        async fn get_top_talkers(
+            &self,
+            request: tonic::Request<super::GetTopTalkersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetTopTalkersResponse>,
             tonic::Status,
         >;
     }
@@ -1713,6 +2367,322 @@ pub mod admin_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetStatusSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/pdp.v1.AdminService/PutFacts" => {
+                    #[allow(non_camel_case_types)]
+                    struct PutFactsSvc<T: AdminService>(pub Arc<T>);
+                    impl<
+                        T: AdminService,
+                    > tonic::server::UnaryService<super::PutFactsRequest>
+                    for PutFactsSvc<T> {
+                        type Response = super::PutFactsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PutFactsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AdminService>::put_facts(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PutFactsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/pdp.v1.AdminService/GetFacts" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetFactsSvc<T: AdminService>(pub Arc<T>);
+                    impl<
+                        T: AdminService,
+                    > tonic::server::UnaryService<super::GetFactsRequest>
+                    for GetFactsSvc<T> {
+                        type Response = super::GetFactsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetFactsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AdminService>::get_facts(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetFactsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/pdp.v1.AdminService/DeleteFacts" => {
+                    #[allow(non_camel_case_types)]
+                    struct DeleteFactsSvc<T: AdminService>(pub Arc<T>);
+                    impl<
+                        T: AdminService,
+                    > tonic::server::UnaryService<super::DeleteFactsRequest>
+                    for DeleteFactsSvc<T> {
+                        type Response = super::DeleteFactsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DeleteFactsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AdminService>::delete_facts(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DeleteFactsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/pdp.v1.AdminService/WatchFacts" => {
+                    #[allow(non_camel_case_types)]
+                    struct WatchFactsSvc<T: AdminService>(pub Arc<T>);
+                    impl<
+                        T: AdminService,
+                    > tonic::server::ServerStreamingService<super::WatchFactsRequest>
+                    for WatchFactsSvc<T> {
+                        type Response = super::WatchFactsResponse;
+                        type ResponseStream = T::WatchFactsStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WatchFactsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AdminService>::watch_facts(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WatchFactsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/pdp.v1.AdminService/InspectLimit" => {
+                    #[allow(non_camel_case_types)]
+                    struct InspectLimitSvc<T: AdminService>(pub Arc<T>);
+                    impl<
+                        T: AdminService,
+                    > tonic::server::UnaryService<super::InspectLimitRequest>
+                    for InspectLimitSvc<T> {
+                        type Response = super::InspectLimitResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::InspectLimitRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AdminService>::inspect_limit(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = InspectLimitSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/pdp.v1.AdminService/ResetLimit" => {
+                    #[allow(non_camel_case_types)]
+                    struct ResetLimitSvc<T: AdminService>(pub Arc<T>);
+                    impl<
+                        T: AdminService,
+                    > tonic::server::UnaryService<super::ResetLimitRequest>
+                    for ResetLimitSvc<T> {
+                        type Response = super::ResetLimitResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ResetLimitRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AdminService>::reset_limit(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ResetLimitSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/pdp.v1.AdminService/GetTopTalkers" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetTopTalkersSvc<T: AdminService>(pub Arc<T>);
+                    impl<
+                        T: AdminService,
+                    > tonic::server::UnaryService<super::GetTopTalkersRequest>
+                    for GetTopTalkersSvc<T> {
+                        type Response = super::GetTopTalkersResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetTopTalkersRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AdminService>::get_top_talkers(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetTopTalkersSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

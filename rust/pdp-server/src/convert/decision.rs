@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pdp_engine as engine;
+use pdp_engine::limit::CountedBy;
 use pdp_engine::{Effect, FindingAction, Question, ReasonCode, Tier};
 use pdp_policy::{Map, Value};
 use pdp_proto::v1 as proto;
@@ -26,6 +27,7 @@ pub fn decision(from: engine::Decision) -> proto::Decision {
         cacheable_for: from.cacheable_for.map(duration),
         shadow: from.shadow.into_iter().map(shadow).collect(),
         memoised: from.memoised,
+        usage_token: Vec::new(),
     }
 }
 
@@ -100,6 +102,10 @@ fn code(from: ReasonCode) -> proto::ReasonCode {
         ReasonCode::RequiredPolicyNotApplied => proto::ReasonCode::RequiredPolicyNotApplied,
         ReasonCode::LimitKeyMissing => proto::ReasonCode::LimitKeyMissing,
         ReasonCode::LimitNotCounted => proto::ReasonCode::LimitNotCounted,
+        ReasonCode::LimitCostInvalid => proto::ReasonCode::LimitCostInvalid,
+        ReasonCode::LimitStoreUnavailable => proto::ReasonCode::LimitStoreUnavailable,
+        ReasonCode::LimitCountedLocally => proto::ReasonCode::LimitCountedLocally,
+        ReasonCode::FactUnavailable => proto::ReasonCode::FactUnavailable,
     }
 }
 
@@ -120,6 +126,17 @@ fn limit(from: &engine::LimitStatus) -> proto::LimitStatus {
         reset_after: Some(duration(from.outcome.reset_after)),
         retry_after: from.outcome.retry_after.map(duration),
         admitted: from.outcome.admitted,
+        counted_by: counted_by(from.outcome.counted_by).into(),
+        overshoot: from.outcome.overshoot,
+    }
+}
+
+fn counted_by(from: CountedBy) -> proto::CountedBy {
+    match from {
+        CountedBy::Memory => proto::CountedBy::Memory,
+        CountedBy::Shared => proto::CountedBy::Shared,
+        CountedBy::Lease => proto::CountedBy::Lease,
+        CountedBy::Local => proto::CountedBy::Local,
     }
 }
 
@@ -141,7 +158,11 @@ fn finding(from: &engine::ReportedFinding) -> proto::Finding {
 }
 
 fn fact(from: &engine::FactUse) -> proto::FactUse {
-    proto::FactUse { name: from.name.to_owned(), age: Some(duration(from.age)) }
+    let (version, source) = from
+        .stored
+        .as_ref()
+        .map_or((0, String::new()), |(version, source)| (*version, source.as_ref().to_owned()));
+    proto::FactUse { name: from.name.to_owned(), age: Some(duration(from.age)), version, source }
 }
 
 fn shadow(from: engine::ShadowResult) -> proto::ShadowResult {

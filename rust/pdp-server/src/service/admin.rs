@@ -53,7 +53,59 @@ impl AdminService for Admin {
             loaded_at: Some(active.loaded_at.into()),
             policies: active.set.policies().map(policy).collect(),
             last_failure: failure.iter().map(diagnostic).collect(),
+            state: None,
         }))
+    }
+
+    async fn put_facts(
+        &self,
+        _: Request<proto::PutFactsRequest>,
+    ) -> Result<Response<proto::PutFactsResponse>, Status> {
+        Err(Status::unimplemented("to come"))
+    }
+
+    async fn get_facts(
+        &self,
+        _: Request<proto::GetFactsRequest>,
+    ) -> Result<Response<proto::GetFactsResponse>, Status> {
+        Err(Status::unimplemented("to come"))
+    }
+
+    async fn delete_facts(
+        &self,
+        _: Request<proto::DeleteFactsRequest>,
+    ) -> Result<Response<proto::DeleteFactsResponse>, Status> {
+        Err(Status::unimplemented("to come"))
+    }
+
+    async fn inspect_limit(
+        &self,
+        _: Request<proto::InspectLimitRequest>,
+    ) -> Result<Response<proto::InspectLimitResponse>, Status> {
+        Err(Status::unimplemented("to come"))
+    }
+
+    async fn reset_limit(
+        &self,
+        _: Request<proto::ResetLimitRequest>,
+    ) -> Result<Response<proto::ResetLimitResponse>, Status> {
+        Err(Status::unimplemented("to come"))
+    }
+
+    async fn get_top_talkers(
+        &self,
+        _: Request<proto::GetTopTalkersRequest>,
+    ) -> Result<Response<proto::GetTopTalkersResponse>, Status> {
+        Err(Status::unimplemented("to come"))
+    }
+
+    type WatchFactsStream = tonic::codegen::BoxStream<proto::WatchFactsResponse>;
+
+    async fn watch_facts(
+        &self,
+        _: Request<proto::WatchFactsRequest>,
+    ) -> Result<Response<Self::WatchFactsStream>, Status> {
+        Err(Status::unimplemented("to come"))
     }
 }
 

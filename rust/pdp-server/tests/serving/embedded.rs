@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use pdp_engine::limit::{LimitDemand, LimitOutcome, LimitStore};
+use pdp_engine::Reply;
+use pdp_engine::limit::{CounterName, LimitDemand, LimitFault, LimitOutcome, LimitStore, Settle, Spend};
 use pdp_proto::v1::{Effect, ErrorReason, ReasonCode};
 use pdp_server::{Decider, EngineConfig, reload};
 use prost::Message;
@@ -16,16 +17,23 @@ use crate::support::{access, codes, effect, policies, spend};
 struct Faulty(AtomicBool);
 
 impl LimitStore for Faulty {
-    fn spend(&self, _: Option<&str>, demands: &[LimitDemand<'_>], _: SystemTime) -> Vec<LimitOutcome> {
+    fn spend(&self, spend: &Spend<'_>) -> Reply<Vec<LimitOutcome>> {
         assert!(!self.0.load(Ordering::Relaxed), "a fault on purpose");
         let admitted = |_: &LimitDemand<'_>| LimitOutcome {
             admitted: true,
             remaining: 1,
             reset_after: Duration::ZERO,
-            retry_after: None,
-            fault: None,
+            ..LimitOutcome::default()
         };
-        demands.iter().map(admitted).collect()
+        Reply::Ready(spend.demands.iter().map(admitted).collect())
+    }
+
+    fn settle(&self, _: &Settle<'_>) -> Reply<Vec<LimitOutcome>> {
+        Reply::Ready(Vec::new())
+    }
+
+    fn reset(&self, _: &CounterName<'_>) -> Reply<Result<bool, LimitFault>> {
+        Reply::Ready(Ok(false))
     }
 }
 

@@ -197,6 +197,7 @@ pub(crate) fn spend(caller: &str, hits: u64) -> proto::CheckRequest {
         limit: Some(proto::LimitSpend {
             hits: Some(hits),
             descriptors: [("caller".to_owned(), caller.to_owned())].into(),
+            ..Default::default()
         }),
         ..Default::default()
     }

@@ -5,51 +5,55 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ahash::RandomState;
-use pdp_engine::limit::{Algorithm, LimitDemand};
+use pdp_engine::limit::{Algorithm, CounterName, LimitDemand, Scope};
 
 /// Name of a counter.
 #[derive(Debug)]
 pub(super) struct CounterKey {
     policy_id: Arc<str>,
-    name: Arc<str>,
+    limit: Arc<str>,
+    tenant: Option<Box<str>>,
     key: Box<str>,
     window: Duration,
     kind: u8,
 }
 
 impl CounterKey {
-    pub(super) fn new(demand: &LimitDemand<'_>) -> Self {
+    pub(super) fn new(counter: &CounterName<'_>) -> Self {
         Self {
-            policy_id: demand.policy_id.clone(),
-            name: demand.limit.name.clone(),
-            key: demand.key.into(),
-            window: demand.limit.window,
-            kind: kind(demand.limit.algorithm),
+            policy_id: counter.policy_id.clone(),
+            limit: counter.limit.name.clone(),
+            tenant: tenant(counter).map(Box::from),
+            key: counter.key.into(),
+            window: counter.limit.window,
+            kind: kind(counter.limit.algorithm),
         }
     }
 
-    pub(super) fn names(&self, demand: &LimitDemand<'_>) -> bool {
-        *self.key == *demand.key
-            && self.name == demand.limit.name
-            && self.policy_id == *demand.policy_id
-            && self.window == demand.limit.window
-            && self.kind == kind(demand.limit.algorithm)
+    pub(super) fn names(&self, counter: &CounterName<'_>) -> bool {
+        *self.key == *counter.key
+            && self.limit == counter.limit.name
+            && self.policy_id == *counter.policy_id
+            && self.tenant.as_deref() == tenant(counter)
+            && self.window == counter.limit.window
+            && self.kind == kind(counter.limit.algorithm)
     }
 }
 
-/// Whether two demands spend from one counter.
-pub(super) fn same_counter(a: &LimitDemand<'_>, b: &LimitDemand<'_>) -> bool {
+/// Whether two names are of one counter.
+pub(super) fn same_counter(a: &CounterName<'_>, b: &CounterName<'_>) -> bool {
     a.key == b.key
         && a.limit.name == b.limit.name
         && a.policy_id == b.policy_id
+        && tenant(a) == tenant(b)
         && a.limit.window == b.limit.window
         && kind(a.limit.algorithm) == kind(b.limit.algorithm)
 }
 
-/// Hash of the name of a demand's counter.
-pub(super) fn hash_demand(hasher: &RandomState, demand: &LimitDemand<'_>) -> u64 {
+/// Hash of a counter's name.
+pub(super) fn hash_counter(hasher: &RandomState, counter: &CounterName<'_>) -> u64 {
     let mut state = hasher.build_hasher();
-    write_counter(&mut state, demand);
+    write_counter(&mut state, counter);
     state.finish()
 }
 
@@ -62,7 +66,7 @@ pub(super) fn hash_request(
     let mut state = hasher.build_hasher();
     state.write_usize(demands.len());
     for demand in demands {
-        write_counter(&mut state, demand);
+        write_counter(&mut state, &demand.counter);
         (demand.hits, demand.peek).hash(&mut state);
     }
     let fingerprint = state.finish();
@@ -70,12 +74,21 @@ pub(super) fn hash_request(
     (state.finish(), fingerprint)
 }
 
-fn write_counter(state: &mut impl Hasher, demand: &LimitDemand<'_>) {
-    demand.policy_id.hash(state);
-    demand.limit.name.hash(state);
-    demand.key.hash(state);
-    demand.limit.window.hash(state);
-    state.write_u8(kind(demand.limit.algorithm));
+fn write_counter(state: &mut impl Hasher, counter: &CounterName<'_>) {
+    counter.policy_id.hash(state);
+    counter.limit.name.hash(state);
+    tenant(counter).hash(state);
+    counter.key.hash(state);
+    counter.limit.window.hash(state);
+    state.write_u8(kind(counter.limit.algorithm));
+}
+
+/// The tenant, where it is part of the name.
+fn tenant<'a>(counter: &CounterName<'a>) -> Option<&'a str> {
+    match counter.limit.scope {
+        Scope::Tenant => counter.tenant,
+        Scope::Estate => None,
+    }
 }
 
 fn kind(algorithm: Algorithm) -> u8 {
@@ -83,5 +96,7 @@ fn kind(algorithm: Algorithm) -> u8 {
         Algorithm::Gcra { .. } => 0,
         Algorithm::FixedWindow => 1,
         Algorithm::SlidingWindow => 2,
+        Algorithm::Quota(_) => 3,
+        Algorithm::Concurrency => 4,
     }
 }

@@ -23,14 +23,16 @@ mod tests;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use ahash::RandomState;
+use pdp_engine::Reply;
 use pdp_engine::limit::{
-    Counter, LimitDemand, LimitFault, LimitOutcome, LimitStore, NEVER, Reading, epoch_ns,
+    Counter, CounterName, LimitDemand, LimitFault, LimitOutcome, LimitStore, NEVER, Reading, Settle, Spend,
+    epoch_ns,
 };
 
-use self::key::{hash_demand, hash_request};
+use self::key::{hash_counter, hash_request};
 use self::replay::Replays;
 use self::shard::Shard;
 
@@ -171,12 +173,14 @@ impl MemoryStore {
     fn plan<'d, 'a>(&self, demands: &'d [LimitDemand<'a>]) -> Vec<Planned<'d, 'a>> {
         let mut plan: Vec<Planned<'d, 'a>> = Vec::with_capacity(demands.len());
         for (index, demand) in demands.iter().enumerate() {
-            let hash = hash_demand(&self.hasher, demand);
-            let same = |item: &Planned<'_, '_>| item.hash == hash && key::same_counter(item.demand, demand);
+            let hash = hash_counter(&self.hasher, &demand.counter);
+            let same = |item: &Planned<'_, '_>| {
+                item.hash == hash && key::same_counter(&item.demand.counter, &demand.counter)
+            };
             let first = plan.iter().position(same).unwrap_or(index);
             // The table uses the low and the highest bits.
             let shard = usize::try_from(hash >> 40).unwrap_or(0) & (self.shards.len() - 1);
-            let fault = demand.limit.validate().err().map(|_| LimitFault::InvalidLimit);
+            let fault = demand.counter.limit.validate().err().map(|_| LimitFault::InvalidLimit);
             plan.push(Planned {
                 demand,
                 hash,
@@ -209,14 +213,15 @@ impl MemoryStore {
     ) {
         let Some(item) = plan.get(index) else { return };
         let (demand, first, hash, shard) = (item.demand, item.first, item.hash, item.shard);
+        let limit = demand.counter.limit;
         if item.fault.is_some() {
             return;
         }
         let Some((_, guard)) = guards.iter_mut().find(|(locked, _)| *locked == shard) else { return };
         let tentative = plan.get(first).and_then(|item| item.next);
-        let stored = guard.find(hash, demand);
-        let counter = tentative.or(stored).unwrap_or_else(|| Counter::empty(demand.limit.algorithm));
-        let (next, mut reading) = counter.spend(demand.limit, demand.hits, now_ns);
+        let stored = guard.find(hash, &demand.counter);
+        let counter = tentative.or(stored).unwrap_or_else(|| Counter::empty(limit.algorithm));
+        let (next, mut reading) = counter.spend(limit, demand.hits, now_ns);
         if demand.peek {
             reading = as_it_stands(reading, counter, demand, now_ns);
         }
@@ -267,15 +272,24 @@ impl Default for MemoryStore {
 }
 
 impl LimitStore for MemoryStore {
-    fn spend(
-        &self,
-        request_id: Option<&str>,
-        demands: &[LimitDemand<'_>],
-        now: SystemTime,
-    ) -> Vec<LimitOutcome> {
-        let now_ns = epoch_ns(now);
+    fn spend(&self, spend: &Spend<'_>) -> Reply<Vec<LimitOutcome>> {
+        Reply::Ready(self.spend_at(spend, epoch_ns(spend.now)))
+    }
+
+    fn settle(&self, _settle: &Settle<'_>) -> Reply<Vec<LimitOutcome>> {
+        Reply::Ready(Vec::new())
+    }
+
+    fn reset(&self, _counter: &CounterName<'_>) -> Reply<Result<bool, LimitFault>> {
+        Reply::Ready(Ok(false))
+    }
+}
+
+impl MemoryStore {
+    fn spend_at(&self, spend: &Spend<'_>, now_ns: u64) -> Vec<LimitOutcome> {
+        let demands = spend.demands;
         let spends = demands.iter().any(|demand| !demand.peek);
-        let Some(request_id) = request_id.filter(|_| spends && self.options.max_replays > 0) else {
+        let Some(request_id) = spend.request_id.filter(|_| spends && self.options.max_replays > 0) else {
             return self.spend_once(demands, now_ns).0;
         };
         let (hash, fingerprint) = hash_request(&self.hasher, request_id, demands);
@@ -302,7 +316,7 @@ fn commit(plan: &[Planned<'_, '_>], guards: &mut [(usize, MutexGuard<'_, Shard>)
     for item in plan.iter() {
         let Some(counter) = item.next else { continue };
         if let Some((_, guard)) = guards.iter_mut().find(|(shard, _)| *shard == item.shard) {
-            guard.store(item.hash, item.demand, counter);
+            guard.store(item.hash, &item.demand.counter, counter);
         }
     }
 }
@@ -315,15 +329,15 @@ fn reread(plan: &mut [Planned<'_, '_>], guards: &[(usize, MutexGuard<'_, Shard>)
     for item in plan.iter_mut() {
         let Some(reading) = item.reading.as_mut() else { continue };
         let Some((_, guard)) = guards.iter().find(|(shard, _)| *shard == item.shard) else { continue };
-        let empty = Counter::empty(item.demand.limit.algorithm);
-        let stored = guard.find(item.hash, item.demand).unwrap_or(empty);
+        let empty = Counter::empty(item.demand.counter.limit.algorithm);
+        let stored = guard.find(item.hash, &item.demand.counter).unwrap_or(empty);
         *reading = as_it_stands(*reading, stored, item.demand, now_ns);
     }
 }
 
 /// The reading with what is left before the spend.
 fn as_it_stands(reading: Reading, counter: Counter, demand: &LimitDemand<'_>, now_ns: u64) -> Reading {
-    let (_, standing) = counter.spend(demand.limit, 0, now_ns);
+    let (_, standing) = counter.spend(demand.counter.limit, 0, now_ns);
     Reading { remaining: standing.remaining, reset_ns: standing.reset_ns, ..reading }
 }
 
@@ -332,13 +346,7 @@ fn outcome(item: &Planned<'_, '_>) -> LimitOutcome {
         return reading.into();
     }
     let retry_after = if item.fault == Some(LimitFault::StoreFull) { RETRY_FULL } else { NEVER };
-    LimitOutcome {
-        admitted: false,
-        remaining: 0,
-        reset_after: Duration::ZERO,
-        retry_after: Some(retry_after),
-        fault: item.fault,
-    }
+    LimitOutcome { retry_after: Some(retry_after), fault: item.fault, ..LimitOutcome::default() }
 }
 
 /// A panic while a lock is held leaves whole counters behind: each is replaced by one assignment.

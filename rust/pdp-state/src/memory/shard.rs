@@ -1,7 +1,7 @@
 //! One shard of the counters: a table that forgets what has expired, a few slots at a time.
 
 use hashbrown::HashTable;
-use pdp_engine::limit::{Counter, LimitDemand};
+use pdp_engine::limit::{Counter, CounterName};
 
 use super::key::CounterKey;
 
@@ -22,21 +22,18 @@ struct Entry {
 }
 
 impl Shard {
-    pub(super) fn find(&self, hash: u64, demand: &LimitDemand<'_>) -> Option<Counter> {
-        self.table
-            .find(hash, |entry| entry.hash == hash && entry.key.names(demand))
-            .map(|entry| entry.counter)
+    pub(super) fn find(&self, hash: u64, name: &CounterName<'_>) -> Option<Counter> {
+        self.table.find(hash, |entry| entry.hash == hash && entry.key.names(name)).map(|entry| entry.counter)
     }
 
-    pub(super) fn store(&mut self, hash: u64, demand: &LimitDemand<'_>, counter: Counter) {
-        let expires_ns = counter.expires_ns(demand.limit);
-        if let Some(entry) = self.table.find_mut(hash, |entry| entry.hash == hash && entry.key.names(demand))
-        {
+    pub(super) fn store(&mut self, hash: u64, name: &CounterName<'_>, counter: Counter) {
+        let expires_ns = counter.expires_ns(name.limit);
+        if let Some(entry) = self.table.find_mut(hash, |entry| entry.hash == hash && entry.key.names(name)) {
             entry.counter = counter;
             entry.expires_ns = expires_ns;
             return;
         }
-        let entry = Entry { hash, key: CounterKey::new(demand), counter, expires_ns };
+        let entry = Entry { hash, key: CounterKey::new(name), counter, expires_ns };
         self.table.insert_unique(hash, entry, |entry| entry.hash);
     }
 

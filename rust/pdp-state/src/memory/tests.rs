@@ -2,14 +2,16 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use pdp_engine::limit::{Algorithm, Limit};
 use proptest::prelude::*;
+use uuid::Uuid;
 
 use super::*;
 
 fn limit(name: &str, algorithm: Algorithm, limit: u64) -> Limit {
-    Limit { name: name.into(), algorithm, limit, window: Duration::from_secs(10) }
+    Limit::new(name, algorithm, limit, Duration::from_secs(10))
 }
 
 fn at(millis: u64) -> SystemTime {
@@ -18,6 +20,25 @@ fn at(millis: u64) -> SystemTime {
 
 fn store(max_keys: usize) -> MemoryStore {
     MemoryStore::new(MemoryStoreOptions { max_keys, ..MemoryStoreOptions::default() })
+}
+
+fn demand<'a>(
+    policy_id: &'a Arc<str>,
+    limit: &'a Limit,
+    key: &'a str,
+    hits: u64,
+    peek: bool,
+) -> LimitDemand<'a> {
+    LimitDemand { counter: CounterName { policy_id, limit, tenant: None, key }, hits, peek }
+}
+
+fn spend_all(
+    store: &MemoryStore,
+    id: Option<&str>,
+    demands: &[LimitDemand<'_>],
+    now: SystemTime,
+) -> Vec<LimitOutcome> {
+    store.spend(&Spend { request_id: id, holder: Uuid::nil(), demands, now }).wait()
 }
 
 /// One demand on one limit.
@@ -30,8 +51,8 @@ fn spend(
     now: u64,
 ) -> LimitOutcome {
     let policy_id = Arc::from("p");
-    let demand = LimitDemand { policy_id: &policy_id, limit, key, hits, peek: false };
-    store.spend(id, &[demand], at(now))[0]
+    let demand = demand(&policy_id, limit, key, hits, false);
+    spend_all(&store, id, &[demand], at(now))[0]
 }
 
 /// A demand by numbers: limit, key, hits, peek.
@@ -77,10 +98,8 @@ fn standing(store: &MemoryStore, now: SystemTime) -> Vec<u64> {
     let (limits, policy_id) = (limits(), Arc::from("p"));
     let keys = ["k0", "k1", "k2"];
     let pairs = limits.iter().flat_map(|limit| keys.map(|key| (limit, key)));
-    let demands: Vec<_> = pairs
-        .map(|(limit, key)| LimitDemand { policy_id: &policy_id, limit, key, hits: 1, peek: true })
-        .collect();
-    store.spend(None, &demands, now).iter().map(|outcome| outcome.remaining).collect()
+    let demands: Vec<_> = pairs.map(|(limit, key)| demand(&policy_id, limit, key, 1, true)).collect();
+    spend_all(&store, None, &demands, now).iter().map(|outcome| outcome.remaining).collect()
 }
 
 proptest! {
@@ -96,16 +115,10 @@ proptest! {
             let demands: Vec<_> = sketch
                 .iter()
                 .zip(&keys)
-                .map(|(demand, key)| LimitDemand {
-                    policy_id: &policy_id,
-                    limit: &limits[demand.0],
-                    key,
-                    hits: demand.2,
-                    peek: demand.3,
-                })
+                .map(|(demand, key)| self::demand(&policy_id, &limits[demand.0], key, demand.2, demand.3))
                 .collect();
             let before = standing(&store, at(now));
-            let outcomes = store.spend(None, &demands, at(now));
+            let outcomes = spend_all(&store, None, &demands, at(now));
             let expected = model(&mut counters, &sketch, epoch_ns(at(now)));
             let admitted: Vec<bool> = outcomes.iter().map(|outcome| outcome.admitted).collect();
             prop_assert_eq!(&admitted, &expected);
@@ -157,8 +170,8 @@ fn outcome_tells_what_is_left_after_the_spend() {
 fn peek_reads_and_never_stops_others() {
     let (store, policy_id) = (store(10), Arc::from("p"));
     let (shadow, enforced) = (limit("s", Algorithm::FixedWindow, 1), limit("e", Algorithm::FixedWindow, 5));
-    let demand = |limit, hits, peek| LimitDemand { policy_id: &policy_id, limit, key: "k", hits, peek };
-    let outcomes = store.spend(None, &[demand(&shadow, 2, true), demand(&enforced, 2, false)], at(0));
+    let demand = |limit, hits, peek| demand(&policy_id, limit, "k", hits, peek);
+    let outcomes = spend_all(&store, None, &[demand(&shadow, 2, true), demand(&enforced, 2, false)], at(0));
     assert_eq!((outcomes[0].admitted, outcomes[0].remaining), (false, 1));
     assert_eq!((outcomes[1].admitted, outcomes[1].remaining), (true, 3));
     assert_eq!(store.stats().keys, 1);
@@ -182,10 +195,10 @@ fn a_new_key_is_refused_when_the_store_is_full_of_live_ones() {
 fn a_refused_call_leaves_no_place_taken() {
     let (store, policy_id) = (store(1), Arc::from("p"));
     let limit = limit("a", Algorithm::FixedWindow, 5);
-    let demand = |key, hits| LimitDemand { policy_id: &policy_id, limit: &limit, key, hits, peek: false };
-    let outcomes = store.spend(None, &[demand("k1", 1), demand("k2", 1)], at(0));
+    let demand = |key, hits| demand(&policy_id, &limit, key, hits, false);
+    let outcomes = spend_all(&store, None, &[demand("k1", 1), demand("k2", 1)], at(0));
     assert_eq!((outcomes[0].admitted, outcomes[1].fault), (true, Some(LimitFault::StoreFull)));
-    let outcomes = store.spend(None, &[demand("k1", 1), demand("k1", 9)], at(0));
+    let outcomes = spend_all(&store, None, &[demand("k1", 1), demand("k1", 9)], at(0));
     assert_eq!((outcomes[0].admitted, outcomes[1].admitted), (true, false));
     assert_eq!(store.stats().keys, 0);
 }
@@ -269,7 +282,7 @@ fn threads_together_spend_no_more_than_the_limits() {
     let (a, b) = (limit("a", Algorithm::FixedWindow, 700), limit("b", Algorithm::Gcra { burst: 900 }, 900));
     let others: Vec<Limit> =
         (0..6).map(|name| limit(&name.to_string(), Algorithm::FixedWindow, 9_999)).collect();
-    let demand = |limit, hits| LimitDemand { policy_id: &policy_id, limit, key: "k", hits, peek: false };
+    let demand = |limit, hits| demand(&policy_id, limit, "k", hits, false);
     let admitted: usize = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..4)
             .map(|worker| {
@@ -281,7 +294,8 @@ fn threads_together_spend_no_more_than_the_limits() {
                     if worker % 2 == 0 {
                         demands.reverse();
                     }
-                    let spend = |_: &u32| store.spend(None, &demands, at(0)).iter().all(|it| it.admitted);
+                    let spend =
+                        |_: &u32| spend_all(&store, None, &demands, at(0)).iter().all(|it| it.admitted);
                     (0..5_000).filter(spend).count()
                 })
             })
