@@ -67,6 +67,9 @@ def label(run: dict[str, Any]) -> str:
     parts += [f"{estate['asked']} of them asked"] if "asked" in estate else []
     parts += [f"{estate['keys']:,} key{'s' if estate['keys'] > 1 else ''}"] if "keys" in estate else []
     parts += [f"{estate['payload_bytes'] / 1024:.3g} KiB"] if "payload_bytes" in estate else []
+    parts += [estate["algorithm"].replace("_", " ")] if "algorithm" in estate else []
+    if run["target"] == "pdp" and "shared" in run:
+        parts += ["leased" if estate.get("counting") == "leased" else "exact"]
     parts += ["CheckStream"] if run.get("call") == "check_stream" else []
     parts += [f"CheckBatch of {run['batch']}"] if "batch" in run else []
     parts += ["decision logs"] if run.get("decision_logs") else []
