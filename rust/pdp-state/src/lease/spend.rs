@@ -86,10 +86,11 @@ impl<S: StateStore + ?Sized + 'static, C: Clock> Core<S, C> {
             self.replayed.fetch_add(1, Ordering::Relaxed);
             return Step::Done(outcomes);
         }
-        let step = self.try_spend(spend, round);
-        if let Step::Done(outcomes) = &step
+        let mut step = self.try_spend(spend, round);
+        if let Step::Done(outcomes) = &mut step
             && is_spent(spend.demands, outcomes)
         {
+            sign(spend, outcomes);
             replays.insert(hash, id, fingerprint, now_ns, outcomes);
         }
         step
@@ -180,6 +181,7 @@ impl<S: StateStore + ?Sized + 'static, C: Clock> Core<S, C> {
                 self.replayed.fetch_add(1, Ordering::Relaxed);
                 return outcomes;
             }
+            sign(spend, &mut part.outcomes);
             replays.insert(hash, id, fingerprint, now_ns, &part.outcomes);
         }
         self.decide(&part.taken, true);
@@ -250,6 +252,16 @@ fn is_leased(demand: &LimitDemand<'_>) -> bool {
 
 fn is_spent(demands: &[LimitDemand<'_>], outcomes: &[LimitOutcome]) -> bool {
     demands.iter().zip(outcomes).all(|(demand, outcome)| demand.peek || outcome.admitted)
+}
+
+/// Says under which holder hits were spent, so that a repeated request settles those of the first.
+fn sign(spend: &Spend<'_>, outcomes: &mut [LimitOutcome]) {
+    for (outcome, demand) in outcomes.iter_mut().zip(spend.demands) {
+        if !demand.peek {
+            // The shared store may know of a first one on another node.
+            outcome.spent_by.get_or_insert(spend.holder);
+        }
+    }
 }
 
 /// A demand that is read finds hits in the lease, too.

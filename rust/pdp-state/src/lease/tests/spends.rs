@@ -172,6 +172,22 @@ fn the_same_request_spends_once_on_a_node() {
 }
 
 #[test]
+fn a_repeated_request_is_settled_as_the_first() {
+    let shared = Shared::new(1);
+    let (node, limit, other) = (Node::new(&shared, 0), leased(GCRA, 100, 10), exact(50));
+    let policy_id = Arc::from("p");
+    let both = [demand(&policy_id, &limit, "k", 2), demand(&policy_id, &other, "x", 1)];
+    for demands in [&both[..], &both[..1]] {
+        let spend = |holder| {
+            let spend = Spend { request_id: Some("r"), holder, demands, now: shared.time.wall(0) };
+            node.store.spend(&spend).wait()
+        };
+        let outcomes = [spend(Uuid::from_u128(1)), spend(Uuid::from_u128(2))];
+        assert!(outcomes.iter().flatten().all(|it| it.spent_by == Some(Uuid::from_u128(1))));
+    }
+}
+
+#[test]
 fn a_refused_request_may_be_sent_again() {
     let shared = Shared::new(1);
     let (node, limit) = (Node::new(&shared, 0), leased(Algorithm::FixedWindow, 1, 5));
