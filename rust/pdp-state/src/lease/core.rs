@@ -5,19 +5,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
 use ahash::RandomState;
-use pdp_engine::Reply;
-use pdp_engine::limit::{CountedBy, CounterName, LimitDemand, LimitFault, LimitOutcome, NEVER};
+use pdp_engine::limit::{CountedBy, CounterName, LimitDemand, LimitOutcome, NEVER};
 
 use super::LeaseOptions;
 use super::background::{Background, Tick};
 use super::clock::Clock;
-use super::flight::{Flight, Landing, flight};
-use super::held::{Ask, Take};
+use super::flight::Flight;
+use super::grants::{Asking, asking};
+use super::held::Take;
 use super::shard::{Entry, LeaseId, Returns, Shard, Tally};
 use super::terms::{Terms, nanoseconds};
 use crate::memory::key::hash_counter;
 use crate::memory::replay::Replays;
-use crate::store::{Grant, StateStore};
+use crate::store::StateStore;
 
 /// Most shards of leases, and of replays.
 const MAX_SHARDS: usize = 64;
@@ -42,8 +42,8 @@ pub(super) struct Core<S: StateStore + ?Sized, C> {
     draining: AtomicBool,
     nodes: AtomicU32,
     nodes_until_ns: AtomicU64,
-    background: Background,
-    me: Weak<Self>,
+    pub(super) background: Background,
+    pub(super) me: Weak<Self>,
 }
 
 /// Hits taken for a spend that is not decided yet.
@@ -70,21 +70,6 @@ struct Visit<'d, 'a> {
     most: u64,
     tentative: bool,
     now_ns: u64,
-}
-
-/// A grant to be asked for.
-struct Asking {
-    id: LeaseId,
-    ask: Ask,
-    terms: Terms,
-    landing: Landing,
-}
-
-/// Lands a grant exactly once: when it is dropped unanswered, as a failure.
-struct Lander<S: StateStore + ?Sized + 'static, C: Clock> {
-    core: Arc<Core<S, C>>,
-    asking: Option<Asking>,
-    asked_ns: u64,
 }
 
 impl<S: StateStore + ?Sized + 'static, C: Clock> Core<S, C> {
@@ -183,51 +168,6 @@ impl<S: StateStore + ?Sized + 'static, C: Clock> Core<S, C> {
         (took(entry, tally, visit, take, self.overshoot(most)), asking)
     }
 
-    /// Asks the shared store for hits; nobody need wait for it.
-    fn ask(self: &Arc<Self>, name: &CounterName<'_>, asking: Asking, now: SystemTime) {
-        self.background.start(&self.me, self.options.sweep_every);
-        self.count_nodes();
-        let ask = asking.ask;
-        // Before the store's clock can begin, so that a lease never outlives what was granted.
-        let asked_ns = self.clock.now_ns();
-        let lander = Lander { core: Arc::clone(self), asking: Some(asking), asked_ns };
-        match self.inner.grant(name, ask.least, ask.most, now) {
-            Reply::Ready(answer) => lander.land(answer),
-            Reply::Waiting(answer) => {
-                let land = async move { lander.land(answer.await) };
-                self.background.drive(land, &self.me, self.options.sweep_every);
-            }
-        }
-    }
-
-    fn land(&self, asking: Asking, asked_ns: u64, answer: Result<Grant, LimitFault>) {
-        let mut returns = Returns::new();
-        let now_ns = self.clock.now_ns();
-        let mut shard = self.lock(asking.id.hash);
-        match &answer {
-            Ok(grant) => {
-                shard.tally.grants += 1;
-                shard.tally.granted_hits += grant.hits;
-                let kept = if shard.get(asking.id).is_some() { asking.ask.most } else { 0 };
-                // What is forgotten, or was not asked for, stays spent.
-                shard.tally.lapsed_hits += grant.hits.saturating_sub(kept);
-            }
-            Err(_) => shard.tally.failed += 1,
-        }
-        if let Some((entry, tally)) = shard.get(asking.id) {
-            entry.flight = None;
-            match answer {
-                Ok(grant) => entry.lease.granted(asking.ask, &grant, &asking.terms, asked_ns, now_ns),
-                Err(_) => entry.lease.failed(now_ns),
-            }
-            entry.expire(now_ns, self.is_draining(), tally, &mut returns);
-            shard.schedule(asking.id, now_ns);
-        }
-        drop(shard);
-        self.give_back(returns);
-        asking.landing.land();
-    }
-
     /// Decides what becomes of hits that were taken tentatively.
     pub(super) fn decide(&self, taken: &[Taken], spent: bool) {
         let mut returns = Returns::new();
@@ -302,7 +242,7 @@ impl<S: StateStore + ?Sized + 'static, C: Clock> Core<S, C> {
         (self.counters.load(Ordering::Relaxed), tallies)
     }
 
-    fn give_back(&self, returns: Returns) {
+    pub(super) fn give_back(&self, returns: Returns) {
         for (counter, spare) in returns {
             if !spare.lapsed {
                 self.inner.give_back(&counter.name(), spare.hits, spare.granted_at);
@@ -310,7 +250,7 @@ impl<S: StateStore + ?Sized + 'static, C: Clock> Core<S, C> {
         }
     }
 
-    fn count_nodes(&self) {
+    pub(super) fn count_nodes(&self) {
         let now_ns = self.clock.now_ns();
         if self.nodes_until_ns.load(Ordering::Relaxed) <= now_ns {
             self.nodes_until_ns.store(now_ns.saturating_add(NODES_NS), Ordering::Relaxed);
@@ -334,7 +274,7 @@ impl<S: StateStore + ?Sized + 'static, C: Clock> Core<S, C> {
         }
     }
 
-    fn lock(&self, hash: u64) -> MutexGuard<'_, Shard> {
+    pub(super) fn lock(&self, hash: u64) -> MutexGuard<'_, Shard> {
         // The table uses the low and the highest bits.
         let index = usize::try_from(hash >> 40).unwrap_or(0) & (self.shards.len() - 1);
         #[allow(clippy::indexing_slicing)] // Masked by the length, which is a power of two.
@@ -345,22 +285,6 @@ impl<S: StateStore + ?Sized + 'static, C: Clock> Core<S, C> {
 impl<S: StateStore + ?Sized + 'static, C: Clock> Tick for Core<S, C> {
     fn tick(&self) {
         self.sweep();
-    }
-}
-
-impl<S: StateStore + ?Sized + 'static, C: Clock> Lander<S, C> {
-    fn land(mut self, answer: Result<Grant, LimitFault>) {
-        if let Some(asking) = self.asking.take() {
-            self.core.land(asking, self.asked_ns, answer);
-        }
-    }
-}
-
-impl<S: StateStore + ?Sized + 'static, C: Clock> Drop for Lander<S, C> {
-    fn drop(&mut self) {
-        if let Some(asking) = self.asking.take() {
-            self.core.land(asking, self.asked_ns, Err(LimitFault::StoreUnavailable));
-        }
     }
 }
 
@@ -395,16 +319,6 @@ fn took(entry: &Entry, tally: &mut Tally, visit: Visit<'_, '_>, take: Take, over
             Took::Exact
         }
     }
-}
-
-/// Notes that a grant is asked for, and keeps the limit as it is now.
-fn asking(entry: &mut Entry, name: &CounterName<'_>, ask: Ask, terms: Terms) -> Asking {
-    if entry.counter.limit() != name.limit {
-        entry.counter = Arc::new(super::owned::OwnedCounter::new(name));
-    }
-    let (flight, landing) = flight();
-    entry.flight = Some(flight);
-    Asking { id: entry.id(), ask, terms, landing }
 }
 
 /// A panic while a lock is held leaves whole leases behind.

@@ -172,3 +172,42 @@ fn outside_of_a_runtime_the_background_drives_grants_and_gives_back() {
         std::thread::yield_now();
     }
 }
+
+#[test]
+fn threads_that_wait_for_grants_lose_no_hit_and_spend_none_twice() {
+    let shared = slow(2);
+    shared.gate.add_permits(100_000);
+    let nodes = [Node::new(&shared, 0), Node::new(&shared, 0)];
+    let (a, b) = (leased(Algorithm::Gcra { burst: 400 }, 400, 10), exact(250));
+    let policy_id = Arc::from("p");
+    let admitted: [u64; 2] = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..4)
+            .map(|worker| {
+                let (node, a, b, policy_id) = (&nodes[worker % 2], &a, &b, &policy_id);
+                scope.spawn(move || {
+                    let both = [demand(policy_id, b, "x", 1), demand(policy_id, a, "k", 2)];
+                    let mut admitted = [0, 0];
+                    for turn in 0..150 {
+                        let mixed = turn % 3 == 0;
+                        let demands = if mixed { &both[..] } else { &both[1..] };
+                        if node.spend_all(None, demands).iter().all(|it| it.admitted) {
+                            admitted[0] += 2;
+                            admitted[1] += u64::from(mixed);
+                        }
+                    }
+                    admitted
+                })
+            })
+            .collect();
+        let counts = workers.into_iter().map(|worker| worker.join().unwrap());
+        counts.fold([0, 0], |sum, count| [sum[0] + count[0], sum[1] + count[1]])
+    });
+    nodes.iter().for_each(|node| node.store.release_all());
+    assert!(admitted[0] <= 400);
+    // What is still in the air is given back when it lands.
+    let begin = std::time::Instant::now();
+    while shared.total(&a, "k") > admitted[0] && begin.elapsed() < SOON {
+        std::thread::yield_now();
+    }
+    assert_eq!((shared.total(&a, "k"), shared.total(&b, "x")), (admitted[0], admitted[1]));
+}
