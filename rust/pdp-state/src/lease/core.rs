@@ -123,8 +123,8 @@ impl<S: StateStore + ?Sized + 'static, C: Clock> Core<S, C> {
             Some(found) => self.visit(found, visit, &mut returns),
             None => self.visit_new(&mut shard, hash, visit, &mut returns),
         };
-        drop(shard);
         self.give_back(returns);
+        drop(shard);
         if let Some(asking) = asking {
             self.ask(name, asking, now);
         }
@@ -170,9 +170,8 @@ impl<S: StateStore + ?Sized + 'static, C: Clock> Core<S, C> {
 
     /// Decides what becomes of hits that were taken tentatively.
     pub(super) fn decide(&self, taken: &[Taken], spent: bool) {
-        let mut returns = Returns::new();
         for Taken { id, hits } in taken {
-            let now_ns = self.clock.now_ns();
+            let (now_ns, mut returns) = (self.clock.now_ns(), Returns::new());
             let mut shard = self.lock(id.hash);
             let Some((entry, tally)) = shard.get(*id) else {
                 shard.tally.lapsed_hits += if spent { 0 } else { *hits };
@@ -189,15 +188,16 @@ impl<S: StateStore + ?Sized + 'static, C: Clock> Core<S, C> {
             if self.is_draining() {
                 entry.expire(now_ns, true, tally, &mut returns);
             }
+            self.give_back(returns);
         }
-        self.give_back(returns);
     }
 
     /// Hits held of a counter.
     pub(super) fn held(&self, name: &CounterName<'_>) -> u64 {
         let (hash, now_ns) = (hash_counter(&self.hasher, name), self.clock.now_ns());
         let mut returns = Returns::new();
-        let held = self.lock(hash).find(hash, name).map_or(0, |(entry, tally)| {
+        let mut shard = self.lock(hash);
+        let held = shard.find(hash, name).map_or(0, |(entry, tally)| {
             entry.expire(now_ns, false, tally, &mut returns);
             entry.lease.available()
         });
@@ -219,7 +219,8 @@ impl<S: StateStore + ?Sized + 'static, C: Clock> Core<S, C> {
         let now_ns = self.clock.now_ns();
         for shard in &self.shards {
             let mut returns = Returns::new();
-            lock(shard).release(now_ns, &mut returns);
+            let mut shard = lock(shard);
+            shard.release(now_ns, &mut returns);
             self.give_back(returns);
         }
     }
@@ -229,8 +230,8 @@ impl<S: StateStore + ?Sized + 'static, C: Clock> Core<S, C> {
         let now_ns = self.clock.now_ns();
         for shard in &self.shards {
             let mut returns = Returns::new();
-            let forgotten = lock(shard).sweep(now_ns, SWEEP_MORE, &mut returns);
-            self.forget(forgotten);
+            let mut shard = lock(shard);
+            self.forget(shard.sweep(now_ns, SWEEP_MORE, &mut returns));
             self.give_back(returns);
         }
         self.count_nodes();
@@ -242,6 +243,7 @@ impl<S: StateStore + ?Sized + 'static, C: Clock> Core<S, C> {
         (self.counters.load(Ordering::Relaxed), tallies)
     }
 
+    /// Gives hits back while their leases are still locked: a node must not be granted others first.
     pub(super) fn give_back(&self, returns: Returns) {
         for (counter, spare) in returns {
             if !spare.lapsed {

@@ -71,8 +71,8 @@ impl<S: StateStore + ?Sized + 'static, C: Clock> Core<S, C> {
             entry.expire(now_ns, self.is_draining(), tally, &mut returns);
             shard.schedule(asking.id, now_ns);
         }
-        drop(shard);
         self.give_back(returns);
+        drop(shard);
         asking.landing.land();
     }
 }

@@ -47,7 +47,7 @@ pub(super) struct LeaseId {
     pub(super) serial: u64,
 }
 
-/// Hits to give back once the lock is released.
+/// Hits to give back before the lock is released.
 pub(super) type Returns = Vec<(Arc<OwnedCounter>, Spare)>;
 
 /// Leases under one lock.
