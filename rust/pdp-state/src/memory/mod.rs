@@ -14,8 +14,8 @@
 //! [`MemoryStoreOptions::max_replays`], the oldest is forgotten, and its replay would spend again:
 //! this can only admit less.
 
-mod key;
-mod replay;
+pub(crate) mod key;
+pub(crate) mod replay;
 mod shard;
 
 #[cfg(test)]
