@@ -15,5 +15,7 @@ mod encryption;
 mod operation;
 mod questions;
 mod reload;
+mod slow_store;
 mod stream;
 mod support;
+mod waiting;
