@@ -125,7 +125,8 @@ def test_estimate_is_reported(pdp_engine: Engine, ada: CheckRequest) -> None:
     """The engine takes the token that it gave, and no other."""
     spend = dataclasses.replace(ada, questions=(Question.RATE_LIMIT,), limit=LimitSpend(report_later=True))
     decision = pdp_engine.check(spend)
-    pdp_engine.report_usage(decision, hits=1)
+    (status,) = pdp_engine.report_usage(decision, hits=2)
+    assert status.remaining == 0
     with pytest.raises(InvalidRequestError) as caught:
         pdp_engine.report_usage(Decision(effect=decision.effect, usage_token=b"forged"))
     assert caught.value.field == "usage_token"

@@ -88,8 +88,12 @@ def test_estimate_is_reported_by_the_decision_s_own_token(policies: Path, ada: C
     preview = dataclasses.replace(spend, limit=LimitSpend(preview=True))
     with Server(config(policies)) as server, Client(server.start().decision) as client:
         decision = client.check(spend)
-        client.report_usage(decision, hits=1)
-        assert client.check(preview).limits[0].counted_by is CountedBy.MEMORY
+        assert decision.limits[0].remaining == 1
+        for _ in range(2):
+            (status,) = client.report_usage(decision, hits=0)
+            assert (status.name, status.remaining) == ("per-subject", 2)
+        (status,) = client.check(preview).limits
+        assert (status.remaining, status.counted_by) == (2, CountedBy.MEMORY)
         with Server(config(policies)) as other, Client(other.start().decision) as stranger:
             for token in (decision.usage_token[:-1] + b"?", b"?" * 5000):
                 with pytest.raises(InvalidRequestError) as caught:
