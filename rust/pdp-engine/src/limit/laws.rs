@@ -261,7 +261,9 @@ proptest! {
 
     #[test]
     fn hits_of_another_window_are_not_given_back(case in cases()) {
-        prop_assume!(!matches!(case.limit.algorithm, Algorithm::Gcra { .. }));
+        if matches!(case.limit.algorithm, Algorithm::Gcra { .. }) {
+            return Ok(());
+        }
         let (counter, _) = Counter::empty(case.limit.algorithm).spend(&case.limit, 1, START);
         let later = START + 3 * window_of(&case.limit);
         let (counter, _) = counter.spend(&case.limit, 1, later);
