@@ -26,6 +26,7 @@ CONFINED: dict[str, set[str]] = {
     "cel": {"pdp-policy"},
     "tonic": {"pdp-proto", "pdp-server", "pdp-load"},
     "tokio": {"pdp-server", "pdp-load", "pdp-state"},
+    "redis": {"pdp-state"},
 }
 
 

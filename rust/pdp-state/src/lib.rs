@@ -1,7 +1,9 @@
-//! Counters behind one trait: memory, the embedded default of one node, and leases on a shared store.
+//! Counters behind one trait: memory, the embedded default of one node, Redis or Valkey for many, and leases on
+//! those.
 
 pub mod lease;
 pub mod memory;
+pub mod redis;
 mod store;
 
 pub use lease::{LeaseOptions, LeasedStore};

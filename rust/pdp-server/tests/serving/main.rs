@@ -12,8 +12,15 @@ mod batch;
 mod drain;
 mod embedded;
 mod encryption;
+mod limits;
 mod operation;
 mod questions;
 mod reload;
+mod shared;
+mod slow_store;
 mod stream;
 mod support;
+#[path = "../../../pdp-state/tests/support/valkey.rs"]
+#[allow(dead_code, unreachable_pub, reason = "shared with the store's own tests, which use all of it")]
+mod valkey;
+mod waiting;

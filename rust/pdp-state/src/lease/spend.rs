@@ -82,7 +82,7 @@ impl<S: StateStore + ?Sized + 'static, C: Clock> Core<S, C> {
         // Held over the spend, and always taken before the leases' locks: two copies of one request
         // cannot both spend.
         let mut replays = lock(replays);
-        if let Some(outcomes) = replays.find(hash, id, fingerprint, now_ns) {
+        if let Some(outcomes) = replays.find(hash, id.as_bytes(), fingerprint, now_ns) {
             self.replayed.fetch_add(1, Ordering::Relaxed);
             return Step::Done(outcomes);
         }
@@ -91,7 +91,7 @@ impl<S: StateStore + ?Sized + 'static, C: Clock> Core<S, C> {
             && is_spent(spend.demands, outcomes)
         {
             sign(spend, outcomes);
-            replays.insert(hash, id, fingerprint, now_ns, outcomes);
+            replays.insert(hash, id.as_bytes(), fingerprint, now_ns, outcomes);
         }
         step
     }
@@ -174,7 +174,7 @@ impl<S: StateStore + ?Sized + 'static, C: Clock> Core<S, C> {
         let (id, now_ns) = (spend.request_id.unwrap_or_default(), self.clock.now_ns());
         if let Some(replays) = self.replays.get(self.replay_index(hash)) {
             let mut replays = lock(replays);
-            if let Some(outcomes) = replays.find(hash, id, fingerprint, now_ns) {
+            if let Some(outcomes) = replays.find(hash, id.as_bytes(), fingerprint, now_ns) {
                 // Another copy was faster; the shared store spent the rest once for both.
                 drop(replays);
                 self.decide(&part.taken, false);
@@ -182,7 +182,7 @@ impl<S: StateStore + ?Sized + 'static, C: Clock> Core<S, C> {
                 return outcomes;
             }
             sign(spend, &mut part.outcomes);
-            replays.insert(hash, id, fingerprint, now_ns, &part.outcomes);
+            replays.insert(hash, id.as_bytes(), fingerprint, now_ns, &part.outcomes);
         }
         self.decide(&part.taken, true);
         part.outcomes
