@@ -72,6 +72,9 @@ pub trait StateStore: LimitStore {
         now: SystemTime,
     ) -> Reply<Result<Grant, LimitFault>>;
 
+    /// Gives back what this node holds in advance, and takes no more: it is about to stop.
+    fn drain(&self) {}
+
     /// Gives hits back that were granted and not used, if the counter still stands in the window of
     /// `granted_at` ([`Grant::granted_at`]); nobody waits for it.
     ///

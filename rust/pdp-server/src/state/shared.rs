@@ -5,18 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pdp_state::redis::{PrivateKey, RedisOptions, RedisOptionsError, RedisStore, RedisTls, Secret};
+use pdp_state::{LeaseOptions, LeasedStore};
 
 use super::StateError;
 use crate::config::{self, ConfigError, StateConfig};
 
-/// Opens the store at `url`. One that does not answer now is asked again.
+/// Opens the store at `url`, with leases in front. One that does not answer now is asked again.
 pub(super) fn open(
     url: &config::Secret,
     config: &StateConfig,
     key_secret: Option<&[u8]>,
-) -> Result<Arc<RedisStore>, StateError> {
+) -> Result<Arc<LeasedStore<RedisStore>>, StateError> {
     let options = options(url, config, key_secret)?;
-    RedisStore::connect(options).map_err(refused)
+    let leases = LeaseOptions { replay_window: options.replay_window, ..LeaseOptions::default() };
+    let store = RedisStore::connect(options).map_err(refused)?;
+    Ok(Arc::new(LeasedStore::new(store, leases)))
 }
 
 fn options(

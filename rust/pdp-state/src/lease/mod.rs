@@ -137,6 +137,11 @@ impl<S: StateStore + ?Sized + 'static, C: Clock> LimitStore for LeasedStore<S, C
 }
 
 impl<S: StateStore + ?Sized + 'static, C: Clock> StateStore for LeasedStore<S, C> {
+    fn drain(&self) {
+        self.release_all();
+        self.core.inner.drain();
+    }
+
     fn health(&self) -> Health {
         self.core.inner.health()
     }

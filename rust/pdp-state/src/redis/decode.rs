@@ -59,12 +59,7 @@ impl<'a> Reader<'a> {
             [3] => Status::Stale,
             _ => return None,
         };
-        let mut told = Told {
-            now_us: self.now_us,
-            status,
-            outcomes: Vec::new(),
-            hits: 0,
-        };
+        let mut told = Told { now_us: self.now_us, status, outcomes: Vec::new(), hits: 0 };
         if status == Status::Stale || group.operation == Operation::Reset {
             return Some(told);
         }
