@@ -26,7 +26,8 @@ fn algorithms() -> impl Strategy<Value = Algorithm> {
 
 fn calendars() -> impl Strategy<Value = Calendar> {
     let period = prop_oneof![Just(Period::Day), Just(Period::Month)];
-    let zone = prop_oneof![Just("UTC"), Just("Europe/Berlin"), Just("America/St_Johns"), Just("Pacific/Apia")];
+    let zone =
+        prop_oneof![Just("UTC"), Just("Europe/Berlin"), Just("America/St_Johns"), Just("Pacific/Apia")];
     (period, zone).prop_map(|(period, zone)| Calendar { period, zone: zone.parse().unwrap() })
 }
 
