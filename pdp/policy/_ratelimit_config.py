@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 UNITS = ("second", "minute", "hour", "day", "week", "month", "year")
 
 MAX_FILE_BYTES = 4 << 20
+MAX_LEVELS = 16
 MAX_DESCRIPTORS = 100_000
 MAX_METADATA = 1_000
 MAX_REQUESTS = (1 << 32) - 1
@@ -80,6 +81,7 @@ class Descriptor:
         share_threshold: Whether all values that match the wildcard count together.
         metadata: What answers carry along; None for nothing.
         path: Where it stands, such as `descriptors[0].descriptors[1]`.
+        row: Row it begins on.
     """
 
     key: str
@@ -92,6 +94,7 @@ class Descriptor:
     share_threshold: bool
     metadata: Any
     path: str
+    row: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +159,8 @@ class ConfigReader(YamlReader):
     def descriptors(self, node: yaml.Node | None, path: str, depth: int) -> tuple[Descriptor, ...]:
         """A level of the tree; no two of its nodes match the same."""
         at = f"{path}.descriptors" if path else "descriptors"
-        if depth > MAX_DEPTH:
-            self.fault(node, at, f"is nested more than {MAX_DEPTH} levels deep", "depth")
+        if depth > MAX_LEVELS and not absent(node):
+            self.fault(node, at, f"is nested more than {MAX_LEVELS} levels deep", "depth")
             return ()
         found: dict[tuple[str, str], str] = {}
         level = []
@@ -218,6 +221,7 @@ class ConfigReader(YamlReader):
             flags["share_threshold"],
             metadata,
             path,
+            mark(node)[0],
         )
 
     def limit(self, node: yaml.Node | None, path: str) -> RateLimit | None:

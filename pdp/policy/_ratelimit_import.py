@@ -1,18 +1,19 @@
 """Configuration of envoyproxy/ratelimit as limit lists of this product.
 
-There a request's entries walk a tree: at each level an exact value is preferred to a wildcard (the first
-that matches) and a wildcard to a bare key, and a step is never taken back. Here limits are a flat list of
-which the most specific applies. Where the two would differ, because a node of the tree leads nowhere while
-a less specific one beside it limits, an unlimited entry holds the request there.
+Here as there a request's entries walk a tree, an exact value before a wildcard before a bare key, and no
+step is taken back. A list holds the paths that end on a limit, so that a node without one becomes an
+unlimited entry where no path goes on through it. Wildcards are tried in another order, the longest
+beginning first instead of the first that is written, so that a file in which that matters is refused.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections import Counter
 from dataclasses import dataclass, field
-from itertools import chain, count, islice
+from itertools import chain, count
 from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
@@ -36,12 +37,9 @@ _WINDOWS = {
     "month": "30d",
     "year": "365d",
 }
-_MAX_LIMITS = 100_000
+_MAX_NAME = 120
 _UNLIMITED = RateLimit("", 0, unlimited=True, name="", replaces=())
-_HOLDS = "limits nothing, and keeps a less specific limit from applying"
-
-Match = tuple[str, str]
-"""Key and value of an entry; an empty value matches any."""
+_HOLDS = "limits nothing, and keeps less specific limits from applying"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,35 +105,33 @@ def import_ratelimit(
         for parts in domains.values()
         if not any(part.descriptors for part in parts)
     ]
-    imported: list[ImportedDomain] = []
-    notes: list[str] = []
-    for parts in domains.values() if not faults else ():
-        try:
-            imported.append(_domain(parts, algorithm, {one.policy_id for one in imported}, notes))
-        except _TooManyError:
-            message = f"comes to more than {_MAX_LIMITS} limits: split the domain"
-            faults.append(_fault(parts[0], "descriptors", message, "size"))
+    for parts in domains.values():
+        nodes = [node for part in parts for node in part.descriptors]
+        faults += _disordered(nodes, parts[-1].file)
     if faults:
         raise PolicySetError(faults)
+    imported: list[ImportedDomain] = []
+    notes: list[str] = []
+    for parts in domains.values():
+        imported.append(_domain(parts, algorithm, {one.policy_id for one in imported}, notes))
     entries = [_entry(one, [part.file for part in domains[one.domain]]) for one in imported]
     manifest = "version: 1\npolicies:\n" + "".join(entries)
     return RateLimitImport(tuple(imported), manifest, tuple(notes))
 
 
-class _TooManyError(Exception):
-    """A tree that comes to more limits than are written."""
-
-
 @dataclass(slots=True)
 class _Entry:
-    """One limit of the flat list."""
+    """One limit of the list."""
 
-    descriptor: tuple[Match, ...]
+    nodes: tuple[Descriptor, ...]
     limit: RateLimit
-    node: Descriptor
-    share_threshold: bool = False
     comments: list[str] = field(default_factory=list)
     name: str = ""
+
+    @property
+    def node(self) -> Descriptor:
+        """The node it ends on."""
+        return self.nodes[-1]
 
 
 def _repeated(domain: Domain, others: list[Domain], *, merge: bool) -> Iterator[Diagnostic]:
@@ -150,7 +146,7 @@ def _repeated(domain: Domain, others: list[Domain], *, merge: bool) -> Iterator[
     taken = {(node.key, node.value): other.file for other in others for node in other.descriptors}
     for node in domain.descriptors:
         if file := taken.get((node.key, node.value)):
-            message = f"repeats the descriptor `{_match((node.key, node.value))}` of {file}: remove one"
+            message = f"repeats the descriptor `{_match(node)}` of {file}: remove one"
             yield _fault(domain, node.path, message, "duplicate_key")
 
 
@@ -161,10 +157,7 @@ def _fault(domain: Domain, path: str, message: str, code: str) -> Diagnostic:
 def _domain(parts: list[Domain], algorithm: Algorithm, taken: set[str], notes: list[str]) -> ImportedDomain:
     """One domain as a policy."""
     name = parts[0].name
-    roots = [node for part in parts for node in part.descriptors]
-    entries = list(islice(_flatten(roots, (), shared=False), _MAX_LIMITS + 1))
-    if len(entries) > _MAX_LIMITS:
-        raise _TooManyError
+    entries = list(_flatten([node for part in parts for node in part.descriptors]))
     _name(entries)
     for part in parts:
         notes += _notes(part)
@@ -187,73 +180,36 @@ def _domain(parts: list[Domain], algorithm: Algorithm, taken: set[str], notes: l
     return ImportedDomain(name, policy_id, source, text, len(entries))
 
 
-def _flatten(level: Sequence[Descriptor], above: tuple[Match, ...], *, shared: bool) -> Iterator[_Entry]:
-    """The limits of a level of the tree and of all below it, more specific ones first."""
-    nodes = sorted(level, key=_rank)
-    general: dict[str, list[Descriptor]] = {}
-    for node in nodes:
-        if _rank(node):
-            general.setdefault(node.key, []).append(node)
-    limited = {id(node): list(_limited(node)) for same in general.values() for node in same}
-    for node in nodes:
-        here = (*above, (node.key, node.value))
-        there = set()
-        for entry in _subtree(node, here, shared=shared):
-            there.add(entry.descriptor)
-            yield entry
-        for other in _less_specific(node, general):
-            for below in limited[id(other)]:
-                for held in _held(node, below):
-                    if (descriptor := (*here, *held)) not in there:
-                        there.add(descriptor)
-                        yield _Entry(descriptor, _UNLIMITED, node, comments=[_HOLDS])
+def _flatten(level: Sequence[Descriptor], above: tuple[Descriptor, ...] = ()) -> Iterator[_Entry]:
+    """The limits of a level of the tree and of all below it."""
+    for node in level:
+        here = (*above, node)
+        if node.limit is not None:
+            yield _Entry(here, node.limit)
+        elif not node.children:
+            yield _Entry(here, _UNLIMITED, [_HOLDS])
+        yield from _flatten(node.children, here)
 
 
-def _subtree(node: Descriptor, here: tuple[Match, ...], *, shared: bool) -> Iterator[_Entry]:
-    """The limits of a node, which stands `here`, and of all below it."""
-    shared = shared or node.share_threshold
-    if node.limit is not None:
-        yield _Entry(here, node.limit, node, share_threshold=shared)
-    elif not node.children:
-        yield _Entry(here, _UNLIMITED, node, comments=[_HOLDS])
-    yield from _flatten(node.children, here, shared=shared)
+def _disordered(level: Sequence[Descriptor], file: str) -> Iterator[Diagnostic]:
+    """Wildcards that would be tried in another order than they are written, where a value may match both."""
+    wild = [node for node in level if "*" in node.value]
+    for at, later in enumerate(wild):
+        for node in wild[:at]:
+            if node.key == later.key and _order(later) < _order(node) and _may_meet(node.value, later.value):
+                message = (
+                    f"`{later.value}` would be tried before `{node.value}` ({node.path}), since its "
+                    "beginning is longer: write it first, or remove it"
+                )
+                text = f"`{later.path}.value`: {message}"
+                yield Diagnostic(file, later.row, 1, "ratelimit_wildcard_order", text)
+    for node in level:
+        yield from _disordered(node.children, file)
 
 
-def _limited(node: Descriptor) -> Iterator[tuple[Match, ...]]:
-    """What is limited below a node, and by itself."""
-    if node.limit is not None and not node.limit.unlimited:
-        yield ()
-    for child in node.children:
-        for below in _limited(child):
-            yield ((child.key, child.value), *below)
-
-
-def _held(node: Descriptor, below: tuple[Match, ...]) -> Iterator[tuple[Match, ...]]:
-    """Where requests that walk from `node` as `below` says end without a limit."""
-    if not below:
-        if node.limit is None:
-            yield ()
-        return
-    (key, value), rest = below[0], below[1:]
-    beside = sorted((child for child in node.children if child.key == key), key=_rank)
-    meeting = [child for child in beside if _may_meet(child.value or "*", value or "*")]
-    if value and "*" not in value:
-        meeting = [child for child in meeting if _matches(child.value or "*", value)][:1]
-        taken = bool(meeting)
-    else:
-        taken = any(child.value in ("", value) for child in beside)
-    for child in meeting:
-        for held in _held(child, rest):
-            yield ((key, child.value), *held)
-    if not taken:
-        yield below
-
-
-def _less_specific(node: Descriptor, general: dict[str, list[Descriptor]]) -> list[Descriptor]:
-    """Nodes beside `node` that may match what it takes first; of wildcards the first one takes."""
-    others = general.get(node.key, [])
-    later = others[others.index(node) + 1 :] if _rank(node) else others
-    return [other for other in later if _may_meet(node.value, other.value or "*")]
+def _order(node: Descriptor) -> tuple[int, int]:
+    """Where a wildcard stands among its like; the smaller, the earlier."""
+    return (-len(node.value.partition("*")[0].encode()), -len(node.value.encode()))
 
 
 def _may_meet(one: str, other: str) -> bool:
@@ -263,49 +219,35 @@ def _may_meet(one: str, other: str) -> bool:
     return all(a.startswith(b) or b.startswith(a) for a, b in (heads, tails))
 
 
-def _rank(node: Descriptor) -> int:
-    """How specific a node is; the smaller, the more."""
-    return 2 if not node.value else 1 if "*" in node.value else 0
-
-
-def _matches(pattern: str, value: str) -> bool:
-    """Whether a value matches a pattern, whose `*` stand for any text."""
-    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), value, re.DOTALL) is not None
-
-
 def _name(entries: list[_Entry]) -> None:
-    """Gives each entry a name of its own: the configured one, or that of its metric there."""
+    """Gives each entry a name of its own: the configured one, or that of its metric there, cut to fit."""
     configured = Counter(entry.limit.name for entry in entries if entry.limit.name)
     taken: set[str] = set()
     for entry in entries:
         own = entry.limit.name
-        name = own if configured[own] == 1 else ".".join(_match(one) for one in entry.descriptor)
-        entry.name = _free(name, taken)
+        name = own if configured[own] == 1 else ".".join(map(_match, entry.nodes))
+        entry.name = _free(_printable(name), taken)
         taken.add(entry.name)
 
 
 def _written(entry: _Entry, algorithm: Algorithm, renamed: dict[str, list[str]]) -> str:
     """A limit in YAML, below its comments."""
     node, limit = entry.node, entry.limit
-    document: dict[str, Any] = {
-        "name": entry.name,
-        "descriptor": [
-            {"key": key, "value": value} if value else {"key": key} for key, value in entry.descriptor
-        ],
-    }
+    document: dict[str, Any] = {"name": entry.name, "descriptor": list(map(_matcher, entry.nodes))}
+    comments = list(entry.comments)
     if limit.unlimited:
         document["unlimited"] = True
     else:
-        document |= {"algorithm": algorithm, "limit": limit.requests, "window": _WINDOWS[limit.unit]}
-    if limit is node.limit:
+        window = _WINDOWS[limit.unit]
+        document |= {"algorithm": algorithm, "limit": max(limit.requests, 1), "window": window}
         document |= {"shadow": True} if node.shadow else {}
-        document |= {"detailed_metric": True} if node.detailed_metric else {}
-    if entry.share_threshold:
-        document["share_threshold"] = True
+    if limit.unlimited is False and limit.requests == 0:
+        document["cost"] = "2"
+        comments.append("admits nothing: each request costs more than there is")
+    document |= {"detailed_metric": True} if node.detailed_metric and limit is node.limit else {}
     replaces = [name for one in limit.replaces for name in renamed.get(one, ())]
     if replaces:
         document["replaces"] = replaces
-    comments = list(entry.comments)
     if node.metadata is not None and limit is node.limit:
         # JSON in ASCII stays on one line whatever it holds.
         comments.append(f"metadata: {json.dumps(node.metadata)}")
@@ -324,7 +266,7 @@ def _notes(domain: Domain) -> Iterator[str]:
             yield f"{domain.file}: `{node.path}.value_to_metric`: metrics name limits, not values; left out"
         if node.metadata is not None:
             yield f"{domain.file}: `{node.path}.metadata`: kept as a comment; answers do not carry it"
-        if node.shadow and node.limit is None:
+        if node.shadow and (node.limit is None or node.limit.unlimited):
             yield f"{domain.file}: `{node.path}.shadow_mode`: there is no limit beside it; left out"
 
 
@@ -342,8 +284,20 @@ def _entry(one: ImportedDomain, files: list[str]) -> str:
     return "".join(f"  {line}\n" for line in text.splitlines())
 
 
-def _match(one: Match) -> str:
-    return f"{one[0]}_{one[1]}" if one[1] else one[0]
+def _matcher(node: Descriptor) -> dict[str, Any]:
+    """An entry of a limit's descriptor."""
+    value = {"value": node.value} if node.value else {}
+    return {"key": node.key, **value, **({"share_threshold": True} if node.share_threshold else {})}
+
+
+def _match(node: Descriptor) -> str:
+    return f"{node.key}_{node.value}" if node.value else node.key
+
+
+def _printable(name: str) -> str:
+    """A name without control characters, short enough for a number behind it."""
+    clean = "".join("?" if unicodedata.category(one) == "Cc" else one for one in name)
+    return clean.encode("utf-8", "replace")[:_MAX_NAME].decode("utf-8", "ignore")
 
 
 def _base(file: str) -> str:

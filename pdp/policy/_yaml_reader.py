@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MAX_DEPTH = 32
-MAX_TEXT_BYTES = 4096
+MAX_TEXT_BYTES = 1024
 MAX_FAULTS = 100
 MAX_SHOWN = 60
 

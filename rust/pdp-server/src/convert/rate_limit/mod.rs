@@ -3,9 +3,13 @@
 mod answer;
 mod headers;
 
-use pdp_engine::{Facts, LimitSpend, Question, Request, Text};
+use std::time::Duration;
+
+use pdp_engine::{Facts, LimitSpend, Question, Request, SpendLimit, Text};
 use pdp_proto::envoy::extensions::common::ratelimit::v3::RateLimitDescriptor;
+use pdp_proto::envoy::extensions::common::ratelimit::v3::rate_limit_descriptor::Entry;
 use pdp_proto::envoy::service::ratelimit::v3::RateLimitRequest;
+use pdp_proto::envoy::r#type::v3::RateLimitUnit;
 use pdp_proto::v1::ErrorReason;
 
 use super::bounds::{count, invalid, required, size};
@@ -28,10 +32,7 @@ const MAX_HITS: u64 = 1_000_000_000;
 ///
 /// # Errors
 /// The first fault found, with the path of its field.
-pub(crate) fn request(
-    from: &RateLimitRequest,
-    request_id: Option<Text>,
-) -> Result<Request, InvalidRequest> {
+pub(crate) fn request(from: &RateLimitRequest, request_id: Option<Text>) -> Result<Request, InvalidRequest> {
     let domain = required("domain", &from.domain, MAX_DOMAIN)?;
     if from.descriptors.is_empty() {
         return Err(invalid(ErrorReason::FieldRequired, "descriptors", "send at least one descriptor"));
@@ -46,6 +47,7 @@ pub(crate) fn request(
         domain: Some(domain),
         descriptor_sets: descriptors().map(|(at, one)| entries(at, one)).collect::<Result<_, _>>()?,
         descriptor_hits: descriptors().map(|(at, one)| own_hits(at, one)).collect::<Result<_, _>>()?,
+        descriptor_limits: descriptors().map(|(at, one)| own_limit(at, one)).collect::<Result<_, _>>()?,
         ..LimitSpend::default()
     };
     let facts = Facts { limit, ..Facts::default() };
@@ -58,7 +60,7 @@ fn entries(at: usize, from: &RateLimitDescriptor) -> Result<Vec<(Text, Text)>, I
         return Err(invalid(ErrorReason::FieldRequired, field, "send at least one entry"));
     }
     count(&field, from.entries.len(), MAX_ENTRIES)?;
-    let entry = |(index, entry): (usize, &pdp_proto::envoy::extensions::common::ratelimit::v3::rate_limit_descriptor::Entry)| {
+    let entry = |(index, entry): (usize, &Entry)| {
         let key = required(&format!("{field}[{index}].key"), &entry.key, MAX_TEXT)?;
         size(&format!("{field}[{index}].value"), entry.value.len(), MAX_TEXT)?;
         Ok((key, Text::from(entry.value.as_str())))
@@ -76,6 +78,25 @@ fn own_hits(at: usize, from: &RateLimitDescriptor) -> Result<Option<u64>, Invali
     let Some(hits) = from.hits_addend else { return Ok(None) };
     bounded(&format!("descriptors[{at}].hits_addend"), hits)?;
     Ok(Some(hits))
+}
+
+/// The limit that a descriptor brings along in place of the configured one.
+fn own_limit(at: usize, from: &RateLimitDescriptor) -> Result<Option<SpendLimit>, InvalidRequest> {
+    const DAY: u64 = 86_400;
+    let Some(own) = &from.limit else { return Ok(None) };
+    let seconds = match RateLimitUnit::try_from(own.unit) {
+        Ok(RateLimitUnit::Second) => 1,
+        Ok(RateLimitUnit::Minute) => 60,
+        Ok(RateLimitUnit::Hour) => 3_600,
+        Ok(RateLimitUnit::Day) => DAY,
+        Ok(RateLimitUnit::Month) => 30 * DAY,
+        Ok(RateLimitUnit::Year) => 365 * DAY,
+        Ok(RateLimitUnit::Unknown) | Err(_) => {
+            let message = format!("`{}` is no unit; SECOND, MINUTE, HOUR, DAY, MONTH and YEAR are", own.unit);
+            return Err(invalid(ErrorReason::EnumUnknown, format!("descriptors[{at}].limit.unit"), message));
+        }
+    };
+    Ok(Some(SpendLimit { limit: own.requests_per_unit.into(), window: Duration::from_secs(seconds) }))
 }
 
 fn bounded(field: &str, hits: u64) -> Result<(), InvalidRequest> {
