@@ -14,6 +14,9 @@ use crate::decider::check::Check;
 
 /// Names the HTTP request behind the call; Envoy sends it where it is told to.
 const REQUEST_ID: &str = "x-request-id";
+/// A caller that writes `x-ratelimit-*` by itself, as Envoy may, says `off`: else they would stand twice.
+const OWN_HEADERS: &str = "x-pdp-ratelimit-headers";
+const RETRY_AFTER: &str = "retry-after";
 
 impl DecisionService {
     pub(super) async fn should_rate_limit(
@@ -23,12 +26,17 @@ impl DecisionService {
         let _permit = self.decider.counted(self.admission.admit())?;
         let deadline = deadline::deadline(request.headers(), Instant::now());
         let request_id = request_id(request.headers());
+        let own_headers = request.headers().get(OWN_HEADERS).is_some_and(|value| value == "off");
         let message = self.decider.counted(self.read_one(request, deadline).await)?;
         let decided = match self.decider.begin_rate_limit(message, request_id, deadline) {
             Check::Done(decided) => decided,
             Check::Waiting(waiting) => by(deadline, waiting).await.unwrap_or_else(Err),
         };
-        self.decider.counted(decided).map(|decided| answer(&decided))
+        let mut decided = self.decider.counted(decided)?;
+        if own_headers {
+            decided.response_headers_to_add.retain(|header| header.key == RETRY_AFTER);
+        }
+        Ok(answer(&decided))
     }
 }
 

@@ -95,6 +95,8 @@ fn metadata(from: &Decision) -> Map {
     let mut entries = vec![
         ("decision_id", Value::text(&from.decision_id.to_string())),
         ("policy_revision", Value::text(&from.policy_revision)),
+        // None at all may be a domain that nobody wrote limits for.
+        ("limits", Value::Int(i64::try_from(from.limits.len()).unwrap_or(i64::MAX))),
     ];
     if from.effect == Effect::Deny {
         let reasons = from.verdicts.iter().flat_map(|verdict| &verdict.reasons);
