@@ -17,11 +17,11 @@ from pdp.errors import RequestError
 from pdp.model import CheckRequest, LimitSpend, Question
 
 SERVICE = "envoy.service.ratelimit.v3.RateLimitService"
-# Windows of a day: a test that runs over midnight UTC fails once in a long while.
+# Sliding windows: no hour that turns meanwhile empties them.
 LIMITS = """domain: edge
 limits:
   - {name: user, descriptor: [{key: user}], algorithm: sliding_window, limit: 3, window: 1d}
-  - {name: path, descriptor: [{key: path}], algorithm: fixed_window, limit: 2, window: 1h}
+  - {name: path, descriptor: [{key: path}], algorithm: sliding_window, limit: 2, window: 1h}
   - name: gold
     descriptor: [{key: tier, value: gold*, share_threshold: true}]
     algorithm: gcra
@@ -30,13 +30,13 @@ limits:
   - {name: vip, descriptor: [{key: user, value: vip}], unlimited: true}
   - name: trial
     descriptor: [{key: trial}]
-    algorithm: fixed_window
+    algorithm: sliding_window
     limit: 1
     window: 1h
     shadow: true
   - name: login
     descriptor: [{key: user}, {key: path, value: /login}]
-    algorithm: fixed_window
+    algorithm: sliding_window
     limit: 1
     window: 30d
     replaces: [user]
@@ -206,12 +206,12 @@ def test_hits_are_the_requests_or_the_descriptors_own(ask: Ask) -> None:
 def test_limit_that_a_descriptor_brings_replaces_the_configured_one(ask: Ask) -> None:
     """Whether or not one is configured; 0 requests admit nothing."""
     for text in ("user=fay", "new=x"):
-        own = descriptor(text, limit={"requests_per_unit": 1, "unit": "MINUTE"})
+        own = descriptor(text, limit={"requests_per_unit": 1, "unit": "DAY"})
         first, second = ask(own), ask(own)
         assert first["statuses"][0]["current_limit"] == {
             "name": "override",
             "requests_per_unit": 1,
-            "unit": "MINUTE",
+            "unit": "DAY",
         }
         assert codes(second) == ["OVER_LIMIT", "OVER_LIMIT"]
     assert ask("user=fay")["statuses"][0]["limit_remaining"] == 2
