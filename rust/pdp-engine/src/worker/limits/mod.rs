@@ -308,7 +308,7 @@ fn enforced(set: &PolicySet, position: u32) -> bool {
 }
 
 /// The rule behind a want, where a list holds it.
-fn rule_of<'a>(set: &'a PolicySet, position: u32, rule: usize) -> Option<(&'a Policy, &'a LimitRule)> {
+fn rule_of(set: &PolicySet, position: u32, rule: usize) -> Option<(&Policy, &LimitRule)> {
     let policy = set.policy(position)?;
     match &policy.body {
         Body::Limits(list) => list.rules.get(rule).map(|rule| (policy, rule)),
