@@ -15,6 +15,7 @@ mod encryption;
 mod limits;
 mod operation;
 mod questions;
+mod rate_limit;
 mod reload;
 mod slow_store;
 mod stream;
