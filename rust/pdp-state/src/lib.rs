@@ -1,6 +1,7 @@
-//! Counters behind one trait: memory, the embedded default of one node.
+//! Counters behind one trait: memory, the embedded default of one node, and Redis or Valkey for many.
 
 pub mod memory;
+pub mod redis;
 mod store;
 
 pub use memory::{MemoryStats, MemoryStore, MemoryStoreOptions};
