@@ -10,6 +10,7 @@ mod body;
 mod deadline;
 pub(crate) mod drain;
 mod frame;
+mod rate_limit;
 pub(crate) mod standard;
 mod stream;
 
@@ -64,6 +65,9 @@ impl DecisionService {
             "/pdp.v1.PolicyDecisionService/CheckBatch" => self.check_batch(request).await,
             "/pdp.v1.PolicyDecisionService/CheckStream" => self.check_stream(request),
             "/pdp.v1.PolicyDecisionService/ReportUsage" => self.report_usage(request).await,
+            "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit" => {
+                self.should_rate_limit(request).await
+            }
             _ => return self.other(request).await,
         };
         answered.unwrap_or_else(|error| failure(&error))

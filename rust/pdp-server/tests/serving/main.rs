@@ -15,6 +15,7 @@ mod encryption;
 mod limits;
 mod operation;
 mod questions;
+mod rate_limit;
 mod reload;
 mod shared;
 mod slow_store;
