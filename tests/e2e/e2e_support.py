@@ -121,6 +121,6 @@ def serving(log: Path) -> dict[str, str] | None:
     for line in log.read_text().splitlines():
         with contextlib.suppress(json.JSONDecodeError):
             found: dict[str, str] = json.loads(line)
-            if found.get("event") == "serving":
+            if found.get("message") == "serving":
                 return found
     return None
