@@ -115,10 +115,14 @@ impl MemoryStore {
 
     /// Locks the plan's shards in ascending order, which every caller keeps to: no deadlock.
     fn lock_shards(&self, plan: &[Planned<'_, '_>]) -> Guards<'_> {
+        let lock_one = |shard: usize| Some((shard, lock(self.shards.get(shard)?)));
+        if let [only] = plan {
+            return lock_one(only.shard).into_iter().collect();
+        }
         let mut wanted: Vec<usize> = plan.iter().map(|item| item.shard).collect();
         wanted.sort_unstable();
         wanted.dedup();
-        wanted.iter().filter_map(|&shard| Some((shard, lock(self.shards.get(shard)?)))).collect()
+        wanted.into_iter().filter_map(lock_one).collect()
     }
 
     /// Reads one demand on top of what earlier demands of this call would spend.
