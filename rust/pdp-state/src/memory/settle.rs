@@ -9,7 +9,7 @@ use pdp_engine::limit::{
 use uuid::Uuid;
 
 use super::key::{hash_counter, hash_settled};
-use super::shard::{Shard, Stored};
+use super::shard::{Shard, Slot};
 use super::spend::refused;
 use super::{MemoryStore, SWEEP, SWEEP_FULL, lock};
 use crate::store::Grant;
@@ -19,7 +19,7 @@ struct Found<'a> {
     hash: u64,
     shard: MutexGuard<'a, Shard>,
     /// `None` where there is no such counter.
-    stored: Option<Stored>,
+    stored: Option<(Counter, Slot)>,
 }
 
 impl MemoryStore {
@@ -52,11 +52,11 @@ impl MemoryStore {
             return refused(LimitFault::InvalidLimit);
         }
         let Some(mut found) = self.found(name, now_ns) else { return refused(LimitFault::StoreFull) };
-        let before = found.stored.map_or(Counter::empty(limit.algorithm), |it| it.counter);
+        let before = found.stored.map_or(Counter::empty(limit.algorithm), |it| it.0);
         if limit.is_held() {
             found.shard.give_back_held(found.hash, name, holder);
             self.release_holds(&mut found.shard);
-            let after = found.shard.find(found.hash, name, now_ns).map_or(before, |it| it.counter);
+            let after = found.shard.find(found.hash, name, now_ns).map_or(before, |it| it.0);
             return after.spend(limit, 0, now_ns).1.into();
         }
         let after = if found.stored.is_none() && actual <= spent {
@@ -84,7 +84,7 @@ impl MemoryStore {
             return Err(LimitFault::InvalidLimit);
         }
         let mut found = self.found(name, now_ns).ok_or(LimitFault::StoreFull)?;
-        let before = found.stored.map_or(Counter::empty(name.limit.algorithm), |it| it.counter);
+        let before = found.stored.map_or(Counter::empty(name.limit.algorithm), |it| it.0);
         let (after, hits, reading): (Counter, u64, Reading) = before.grant(name.limit, least, most, now_ns);
         if hits > 0 && !self.keep(&mut found, name, after, now_ns) {
             return Err(LimitFault::StoreFull);
@@ -98,9 +98,9 @@ impl MemoryStore {
         let Some(shard) = self.shards.get(self.shard_of(hash)) else { return };
         let mut shard = lock(shard);
         let now_ns = shard.now_ns().max(granted_ns);
-        if let Some(found) = shard.find(hash, name, now_ns).filter(|_| !name.limit.is_held()) {
-            let after = found.counter.give_back(name.limit, hits, granted_ns, now_ns);
-            shard.store(hash, name, after, Some(found), (Uuid::nil(), now_ns));
+        if let Some((counter, slot)) = shard.find(hash, name, now_ns).filter(|_| !name.limit.is_held()) {
+            let after = counter.give_back(name.limit, hits, granted_ns, now_ns);
+            shard.store(hash, name, after, Some(slot), (Uuid::nil(), now_ns));
         }
         self.release_holds(&mut shard);
     }
@@ -135,7 +135,7 @@ impl MemoryStore {
                 return false;
             }
         }
-        found.shard.store(found.hash, name, counter, found.stored, (Uuid::nil(), now_ns));
+        found.shard.store(found.hash, name, counter, found.stored.map(|it| it.1), (Uuid::nil(), now_ns));
         true
     }
 }

@@ -20,11 +20,10 @@ pub(super) struct Shard {
     moves: u64,
 }
 
-/// A counter with the slot it was found in, so that storing it need not look again.
+/// The slot that a counter was found in, so that storing it need not look again.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Stored {
-    pub(super) counter: Counter,
-    slot: usize,
+pub(super) struct Slot {
+    index: usize,
     moves: u64,
 }
 
@@ -40,18 +39,18 @@ struct Entry {
 
 impl Shard {
     /// The counter as it stands at `now_ns`.
-    pub(super) fn find(&mut self, hash: u64, name: &CounterName<'_>, now_ns: u64) -> Option<Stored> {
-        let slot = self.slot(hash, name)?;
-        let entry = self.table.get_bucket_mut(slot)?;
+    pub(super) fn find(&mut self, hash: u64, name: &CounterName<'_>, now_ns: u64) -> Option<(Counter, Slot)> {
+        let index = self.index(hash, name)?;
+        let entry = self.table.get_bucket_mut(index)?;
         if let Some(holds) = &mut entry.holds {
             let before = holds.len();
             entry.counter = Counter::Concurrency(holds.state(now_ns));
             self.ended_holds += before - holds.len();
         }
-        Some(Stored { counter: entry.counter, slot, moves: self.moves })
+        Some((entry.counter, Slot { index, moves: self.moves }))
     }
 
-    fn slot(&self, hash: u64, name: &CounterName<'_>) -> Option<usize> {
+    fn index(&self, hash: u64, name: &CounterName<'_>) -> Option<usize> {
         self.table.find_bucket_index(hash, |entry| entry.hash == hash && entry.key.names(name))
     }
 
@@ -79,21 +78,21 @@ impl Shard {
         hash: u64,
         name: &CounterName<'_>,
         counter: Counter,
-        found: Option<Stored>,
+        found: Option<Slot>,
         (holder, now_ns): (Uuid, u64),
     ) -> bool {
-        let slot = match found {
-            Some(found) if found.moves == self.moves => Some(found.slot),
-            _ => self.slot(hash, name),
+        let index = match found {
+            Some(found) if found.moves == self.moves => Some(found.index),
+            _ => self.index(hash, name),
         };
-        let is_new = slot.is_none();
-        let slot = slot.unwrap_or_else(|| {
+        let is_new = index.is_none();
+        let index = index.unwrap_or_else(|| {
             let holds = name.limit.is_held().then(Box::default);
             let entry = Entry { hash, key: CounterKey::new(name), counter, holds, expires_ns: 0 };
             self.moves += 1;
             self.table.insert_unique(hash, entry, |entry| entry.hash).bucket_index()
         });
-        let Some(entry) = self.table.get_bucket_mut(slot) else { return is_new };
+        let Some(entry) = self.table.get_bucket_mut(index) else { return is_new };
         entry.counter = counter;
         entry.expires_ns = counter.expires_ns(name.limit);
         if let (Some(holds), Counter::Concurrency(state)) = (&mut entry.holds, counter) {

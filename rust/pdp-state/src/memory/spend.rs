@@ -8,19 +8,22 @@ use pdp_engine::limit::{Counter, LimitDemand, LimitFault, LimitOutcome, NEVER, R
 use uuid::Uuid;
 
 use super::key::{self, hash_counter, hash_request};
-use super::shard::{Shard, Stored};
+use super::shard::{Shard, Slot};
 use super::{MemoryStore, SWEEP, SWEEP_FULL, lock};
 
 /// What a demand is told to wait when the store is full: a guess, since nobody knows.
 const RETRY_FULL: Duration = Duration::from_secs(1);
+
+/// Demands of a call whose shards are sorted without an allocation.
+const FEW: usize = 8;
 
 /// A demand with where its counter lives and what became of it.
 struct Planned<'d, 'a> {
     demand: &'d LimitDemand<'a>,
     hash: u64,
     shard: usize,
-    /// Counter as it was found.
-    stored: Option<Stored>,
+    /// Where the counter was found.
+    slot: Option<Slot>,
     /// Counter as this call would leave it; on the first of demands that share it.
     next: Option<Counter>,
     /// Index of the first demand on the same counter.
@@ -104,7 +107,7 @@ impl MemoryStore {
                 demand,
                 hash,
                 shard: self.shard_of(hash),
-                stored: None,
+                slot: None,
                 next: None,
                 first: plan.iter().position(same).unwrap_or(index),
                 reserved: false,
@@ -118,14 +121,24 @@ impl MemoryStore {
 
     /// Locks the plan's shards in ascending order, which every caller keeps to: no deadlock.
     fn lock_shards(&self, plan: &[Planned<'_, '_>]) -> Guards<'_> {
-        let lock_one = |shard: usize| Some((shard, lock(self.shards.get(shard)?)));
-        if let [only] = plan {
-            return lock_one(only.shard).into_iter().collect();
+        let mut few = [0; FEW];
+        let mut many = Vec::new();
+        let wanted = match few.get_mut(..plan.len()) {
+            Some(few) => few,
+            None => {
+                many.resize(plan.len(), 0);
+                many.as_mut_slice()
+            }
+        };
+        for (shard, item) in wanted.iter_mut().zip(plan) {
+            *shard = item.shard;
         }
-        let mut wanted: Vec<usize> = plan.iter().map(|item| item.shard).collect();
         wanted.sort_unstable();
-        wanted.dedup();
-        wanted.into_iter().filter_map(lock_one).collect()
+        let mut guards = Vec::with_capacity(wanted.len());
+        for shard in wanted.chunk_by(|a, b| a == b).filter_map(|same| same.first().copied()) {
+            guards.extend(self.shards.get(shard).map(|it| (shard, lock(it))));
+        }
+        guards
     }
 
     /// Reads one demand on top of what earlier demands of this call would spend.
@@ -136,9 +149,8 @@ impl MemoryStore {
         let Some((_, guard)) = guards.iter_mut().find(|(locked, _)| *locked == shard) else { return };
         let (tentative, has_hold) =
             plan.get(first).map_or((None, false), |item| (item.next, item.reserved_hold));
-        let stored = guard.find(hash, &demand.counter, now_ns);
-        let counter =
-            tentative.or(stored.map(|it| it.counter)).unwrap_or_else(|| Counter::empty(limit.algorithm));
+        let (stored, slot) = guard.find(hash, &demand.counter, now_ns).unzip();
+        let counter = tentative.or(stored).unwrap_or_else(|| Counter::empty(limit.algorithm));
         let (next, mut reading) = counter.spend(limit, demand.hits, now_ns);
         if let (false, Counter::Concurrency(state)) = (reading.admitted, counter) {
             let fellows = state.held.saturating_sub(held(stored));
@@ -161,7 +173,7 @@ impl MemoryStore {
         }
         item.reading = Some(reading);
         item.reserved = wants_place;
-        item.stored = stored;
+        item.slot = slot;
         if spends && let Some(item) = plan.get_mut(first) {
             item.next = Some(next);
             item.reserved_hold |= wants_hold;
@@ -176,7 +188,7 @@ impl MemoryStore {
                 continue;
             };
             let name = &item.demand.counter;
-            let is_new = guard.store(item.hash, name, counter, item.stored, (holder, now_ns));
+            let is_new = guard.store(item.hash, name, counter, item.slot, (holder, now_ns));
             if is_new && !item.reserved {
                 // It had expired, and was dropped to make room for another of this call.
                 self.keys.fetch_add(1, Ordering::Relaxed);
@@ -214,7 +226,7 @@ fn reread(plan: &mut [Planned<'_, '_>], guards: &mut Guards<'_>, now_ns: u64) {
         let Some(reading) = item.reading.as_mut() else { continue };
         let Some((_, guard)) = guards.iter_mut().find(|(shard, _)| *shard == item.shard) else { continue };
         let empty = Counter::empty(item.demand.counter.limit.algorithm);
-        let stored = guard.find(item.hash, &item.demand.counter, now_ns).map_or(empty, |it| it.counter);
+        let stored = guard.find(item.hash, &item.demand.counter, now_ns).map_or(empty, |it| it.0);
         *reading = as_it_stands(*reading, stored, item.demand, now_ns);
     }
 }
@@ -225,8 +237,8 @@ fn as_it_stands(reading: Reading, counter: Counter, demand: &LimitDemand<'_>, no
     Reading { remaining: standing.remaining, reset_ns: standing.reset_ns, ..reading }
 }
 
-fn held(stored: Option<Stored>) -> u64 {
-    match stored.map(|it| it.counter) {
+fn held(stored: Option<Counter>) -> u64 {
+    match stored {
         Some(Counter::Concurrency(state)) => state.held,
         _ => 0,
     }
