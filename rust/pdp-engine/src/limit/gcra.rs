@@ -42,14 +42,16 @@ pub fn spend(state: State, rate: Rate, hits: u64, now_ns: u64) -> (State, Readin
         return (state, Reading::refused(free / window, debt.div_ceil(limit), wait));
     }
     let after = debt + cost;
-    (owing(after, limit, now_ns), Reading::admitted((free - cost) / window, after.div_ceil(limit)))
+    let (whole, fraction) = (after / limit, after % limit);
+    let reading = Reading::admitted((free - cost) / window, whole + u128::from(fraction > 0));
+    (full_after(whole, fraction, now_ns), reading)
 }
 
 /// The state with `hits` given back that were spent at `spent_ns`.
 ///
-/// What flowed back into the bucket since then may have been theirs, so it is taken off: given back is
-/// what certainly still stands against them, all of it where the bucket was not full meanwhile. More
-/// would let a burst through that the hits which remain do not leave room for.
+/// What flowed into the bucket since then may have been theirs, so it is taken off: exact where the bucket
+/// was full when they were spent, and less than all where it was not. More would let a burst through that
+/// the hits which remain do not leave room for.
 #[must_use]
 pub fn give_back(state: State, rate: Rate, hits: u64, spent_ns: u64, now_ns: u64) -> State {
     let limit = u128::from(rate.limit.max(1));
@@ -71,9 +73,15 @@ pub fn force(state: State, rate: Rate, hits: u64, now_ns: u64) -> State {
 
 /// The state in which `debt` is missing, in nanoseconds times `limit`.
 fn owing(debt: u128, limit: u128, now_ns: u64) -> State {
+    full_after(debt / limit, debt % limit, now_ns)
+}
+
+/// The state that is full again `whole` nanoseconds and a fraction after `now_ns`.
+#[inline]
+fn full_after(whole: u128, fraction: u128, now_ns: u64) -> State {
     State {
-        full_at: now_ns.saturating_add(u64::try_from(debt / limit).unwrap_or(u64::MAX)),
-        fraction: u64::try_from(debt % limit).unwrap_or(0),
+        full_at: now_ns.saturating_add(u64::try_from(whole).unwrap_or(u64::MAX)),
+        fraction: u64::try_from(fraction).unwrap_or(0),
     }
 }
 

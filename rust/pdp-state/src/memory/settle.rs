@@ -10,7 +10,7 @@ use pdp_engine::limit::{
 use uuid::Uuid;
 
 use super::key::{hash_counter, hash_settled};
-use super::shard::Shard;
+use super::shard::{Shard, Slot};
 use super::spend::refused;
 use super::{MemoryStore, SWEEP, SWEEP_FULL, lock};
 use crate::store::Grant;
@@ -20,7 +20,7 @@ struct Found<'a> {
     hash: u64,
     shard: MutexGuard<'a, Shard>,
     /// `None` where there is no such counter.
-    counter: Option<Counter>,
+    stored: Option<(Counter, Slot)>,
 }
 
 impl MemoryStore {
@@ -53,14 +53,14 @@ impl MemoryStore {
             return refused(LimitFault::InvalidLimit);
         }
         let Some(mut found) = self.found(name, now_ns) else { return refused(LimitFault::StoreFull) };
-        let before = found.counter.unwrap_or(Counter::empty(limit.algorithm));
+        let before = found.stored.map_or(Counter::empty(limit.algorithm), |it| it.0);
         if limit.is_held() {
             found.shard.give_back_held(found.hash, name, holder);
             self.release_holds(&mut found.shard);
-            let after = found.shard.find(found.hash, name, now_ns).unwrap_or(before);
+            let after = found.shard.find(found.hash, name, now_ns).map_or(before, |it| it.0);
             return after.spend(limit, 0, now_ns).1.into();
         }
-        let after = if found.counter.is_none() && actual <= spent {
+        let after = if found.stored.is_none() && actual <= spent {
             before
         } else if actual < spent {
             before.give_back(limit, spent - actual, epoch_ns(*spent_at), now_ns)
@@ -85,7 +85,7 @@ impl MemoryStore {
             return Err(LimitFault::InvalidLimit);
         }
         let mut found = self.found(name, now_ns).ok_or(LimitFault::StoreFull)?;
-        let before = found.counter.unwrap_or(Counter::empty(name.limit.algorithm));
+        let before = found.stored.map_or(Counter::empty(name.limit.algorithm), |it| it.0);
         let (after, hits, reading): (Counter, u64, Reading) = before.grant(name.limit, least, most, now_ns);
         if hits > 0 && !self.keep(&mut found, name, after, now_ns) {
             return Err(LimitFault::StoreFull);
@@ -100,9 +100,9 @@ impl MemoryStore {
         let Some(shard) = self.shards.get(self.shard_of(hash)) else { return };
         let mut shard = lock(shard);
         let now_ns = shard.now_ns().max(granted_ns);
-        if let Some(counter) = shard.find(hash, name, now_ns).filter(|_| !name.limit.is_held()) {
+        if let Some((counter, slot)) = shard.find(hash, name, now_ns).filter(|_| !name.limit.is_held()) {
             let after = counter.give_back(name.limit, hits, granted_ns, now_ns);
-            shard.store(hash, name, after, Uuid::nil(), now_ns);
+            shard.store(hash, name, after, Some(slot), (Uuid::nil(), now_ns));
         }
         self.release_holds(&mut shard);
     }
@@ -123,21 +123,21 @@ impl MemoryStore {
         let hash = hash_counter(&self.hasher, name);
         let mut shard = lock(self.shards.get(self.shard_of(hash))?);
         self.sweep(&mut shard, now_ns, SWEEP);
-        let counter = shard.find(hash, name, now_ns);
+        let stored = shard.find(hash, name, now_ns);
         self.release_holds(&mut shard);
-        Some(Found { hash, shard, counter })
+        Some(Found { hash, shard, stored })
     }
 
     /// Keeps a counter that may be new; false where there is no place for it.
     fn keep(&self, found: &mut Found<'_>, name: &CounterName<'_>, counter: Counter, now_ns: u64) -> bool {
-        if found.counter.is_none() && !self.reserve() {
+        if found.stored.is_none() && !self.reserve() {
             self.sweep(&mut found.shard, now_ns, SWEEP_FULL);
             if !self.reserve() {
                 self.full_denied.fetch_add(1, Ordering::Relaxed);
                 return false;
             }
         }
-        found.shard.store(found.hash, name, counter, Uuid::nil(), now_ns);
+        found.shard.store(found.hash, name, counter, found.stored.map(|it| it.1), (Uuid::nil(), now_ns));
         true
     }
 }

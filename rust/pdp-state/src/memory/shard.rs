@@ -16,6 +16,15 @@ pub(super) struct Shard {
     now_ns: u64,
     /// Holds that ended or were given back, and that the store still counts.
     ended_holds: usize,
+    /// Grows whenever entries may have moved or gone.
+    moves: u64,
+}
+
+/// The slot that a counter was found in, so that storing it need not look again.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Slot {
+    index: usize,
+    moves: u64,
 }
 
 #[derive(Debug)]
@@ -30,14 +39,19 @@ struct Entry {
 
 impl Shard {
     /// The counter as it stands at `now_ns`.
-    pub(super) fn find(&mut self, hash: u64, name: &CounterName<'_>, now_ns: u64) -> Option<Counter> {
-        let entry = self.table.find_mut(hash, |entry| entry.hash == hash && entry.key.names(name))?;
+    pub(super) fn find(&mut self, hash: u64, name: &CounterName<'_>, now_ns: u64) -> Option<(Counter, Slot)> {
+        let index = self.index(hash, name)?;
+        let entry = self.table.get_bucket_mut(index)?;
         if let Some(holds) = &mut entry.holds {
             let before = holds.len();
             entry.counter = Counter::Concurrency(holds.state(now_ns));
             self.ended_holds += before - holds.len();
         }
-        Some(entry.counter)
+        Some((entry.counter, Slot { index, moves: self.moves }))
+    }
+
+    fn index(&self, hash: u64, name: &CounterName<'_>) -> Option<usize> {
+        self.table.find_bucket_index(hash, |entry| entry.hash == hash && entry.key.names(name))
     }
 
     /// Time until `hits` more can be held.
@@ -56,25 +70,29 @@ impl Shard {
         )
     }
 
-    /// Keeps `counter`. What a concurrency limit holds more than before, `holder` holds from now on; the
-    /// caller has a place for that hold.
+    /// Keeps `counter`, which was `found` where it is not new; says whether it is new to the table. What a
+    /// concurrency limit holds more than before, `holder` holds from now on; the caller has a place for that
+    /// hold.
     pub(super) fn store(
         &mut self,
         hash: u64,
         name: &CounterName<'_>,
         counter: Counter,
-        holder: Uuid,
-        now_ns: u64,
-    ) {
-        let found = self.table.find_mut(hash, |entry| entry.hash == hash && entry.key.names(name));
-        let entry = match found {
-            Some(entry) => entry,
-            None => {
-                let holds = name.limit.is_held().then(Box::default);
-                let entry = Entry { hash, key: CounterKey::new(name), counter, holds, expires_ns: 0 };
-                self.table.insert_unique(hash, entry, |entry| entry.hash).into_mut()
-            }
+        found: Option<Slot>,
+        (holder, now_ns): (Uuid, u64),
+    ) -> bool {
+        let index = match found {
+            Some(found) if found.moves == self.moves => Some(found.index),
+            _ => self.index(hash, name),
         };
+        let is_new = index.is_none();
+        let index = index.unwrap_or_else(|| {
+            let holds = name.limit.is_held().then(Box::default);
+            let entry = Entry { hash, key: CounterKey::new(name), counter, holds, expires_ns: 0 };
+            self.moves += 1;
+            self.table.insert_unique(hash, entry, |entry| entry.hash).bucket_index()
+        });
+        let Some(entry) = self.table.get_bucket_mut(index) else { return is_new };
         entry.counter = counter;
         entry.expires_ns = counter.expires_ns(name.limit);
         if let (Some(holds), Counter::Concurrency(state)) = (&mut entry.holds, counter) {
@@ -90,6 +108,7 @@ impl Shard {
             }
             entry.expires_ns = holds.expires_ns();
         }
+        is_new
     }
 
     /// Gives back what `holder` holds of a counter.
@@ -109,6 +128,7 @@ impl Shard {
         let found = self.table.find_entry(hash, |entry| entry.hash == hash && entry.key.names(name));
         let Ok(entry) = found else { return (false, false) };
         let (removed, _) = entry.remove();
+        self.moves += 1;
         self.ended_holds += removed.holds.map_or(0, |holds| holds.len());
         (true, removed.expires_ns > self.now_ns)
     }
@@ -144,6 +164,7 @@ impl Shard {
                 && entry.get().expires_ns <= now_ns
             {
                 let (removed, _) = entry.remove();
+                self.moves += 1;
                 self.ended_holds += removed.holds.map_or(0, |holds| holds.len());
                 evicted += 1;
             }

@@ -8,17 +8,22 @@ use pdp_engine::limit::{Counter, LimitDemand, LimitFault, LimitOutcome, NEVER, R
 use uuid::Uuid;
 
 use super::key::{self, hash_counter, hash_request};
-use super::shard::Shard;
+use super::shard::{Shard, Slot};
 use super::{MemoryStore, SWEEP, SWEEP_FULL, lock};
 
 /// What a demand is told to wait when the store is full: a guess, since nobody knows.
 const RETRY_FULL: Duration = Duration::from_secs(1);
+
+/// Demands of a call whose shards are sorted without an allocation.
+const FEW: usize = 8;
 
 /// A demand with where its counter lives and what became of it.
 struct Planned<'d, 'a> {
     demand: &'d LimitDemand<'a>,
     hash: u64,
     shard: usize,
+    /// Where the counter was found.
+    slot: Option<Slot>,
     /// Counter as this call would leave it; on the first of demands that share it.
     next: Option<Counter>,
     /// Index of the first demand on the same counter.
@@ -73,7 +78,7 @@ impl MemoryStore {
         }
         let spent = plan.iter().all(|item| item.demand.peek || item.reading.is_some_and(|it| it.admitted));
         if spent {
-            commit(&plan, &mut guards, holder, now_ns);
+            self.commit(&plan, &mut guards, holder, now_ns);
         } else {
             let reserved = plan.iter().filter(|item| item.reserved).count();
             self.keys.fetch_sub(reserved, Ordering::Relaxed);
@@ -102,6 +107,7 @@ impl MemoryStore {
                 demand,
                 hash,
                 shard: self.shard_of(hash),
+                slot: None,
                 next: None,
                 first: plan.iter().position(same).unwrap_or(index),
                 reserved: false,
@@ -115,10 +121,24 @@ impl MemoryStore {
 
     /// Locks the plan's shards in ascending order, which every caller keeps to: no deadlock.
     fn lock_shards(&self, plan: &[Planned<'_, '_>]) -> Guards<'_> {
-        let mut wanted: Vec<usize> = plan.iter().map(|item| item.shard).collect();
+        let mut few = [0; FEW];
+        let mut many = Vec::new();
+        let wanted = match few.get_mut(..plan.len()) {
+            Some(few) => few,
+            None => {
+                many.resize(plan.len(), 0);
+                many.as_mut_slice()
+            }
+        };
+        for (shard, item) in wanted.iter_mut().zip(plan) {
+            *shard = item.shard;
+        }
         wanted.sort_unstable();
-        wanted.dedup();
-        wanted.iter().filter_map(|&shard| Some((shard, lock(self.shards.get(shard)?)))).collect()
+        let mut guards = Vec::with_capacity(wanted.len());
+        for shard in wanted.chunk_by(|a, b| a == b).filter_map(|same| same.first().copied()) {
+            guards.extend(self.shards.get(shard).map(|it| (shard, lock(it))));
+        }
+        guards
     }
 
     /// Reads one demand on top of what earlier demands of this call would spend.
@@ -129,7 +149,7 @@ impl MemoryStore {
         let Some((_, guard)) = guards.iter_mut().find(|(locked, _)| *locked == shard) else { return };
         let (tentative, has_hold) =
             plan.get(first).map_or((None, false), |item| (item.next, item.reserved_hold));
-        let stored = guard.find(hash, &demand.counter, now_ns);
+        let (stored, slot) = guard.find(hash, &demand.counter, now_ns).unzip();
         let counter = tentative.or(stored).unwrap_or_else(|| Counter::empty(limit.algorithm));
         let (next, mut reading) = counter.spend(limit, demand.hits, now_ns);
         if let (false, Counter::Concurrency(state)) = (reading.admitted, counter) {
@@ -153,9 +173,26 @@ impl MemoryStore {
         }
         item.reading = Some(reading);
         item.reserved = wants_place;
+        item.slot = slot;
         if spends && let Some(item) = plan.get_mut(first) {
             item.next = Some(next);
             item.reserved_hold |= wants_hold;
+        }
+    }
+
+    /// Stores what the plan would leave.
+    fn commit(&self, plan: &[Planned<'_, '_>], guards: &mut Guards<'_>, holder: Uuid, now_ns: u64) {
+        for item in plan {
+            let Some(counter) = item.next else { continue };
+            let Some((_, guard)) = guards.iter_mut().find(|(shard, _)| *shard == item.shard) else {
+                continue;
+            };
+            let name = &item.demand.counter;
+            let is_new = guard.store(item.hash, name, counter, item.slot, (holder, now_ns));
+            if is_new && !item.reserved {
+                // It had expired, and was dropped to make room for another of this call.
+                self.keys.fetch_add(1, Ordering::Relaxed);
+            }
         }
     }
 
@@ -180,16 +217,6 @@ impl MemoryStore {
     }
 }
 
-/// Stores what the plan would leave.
-fn commit(plan: &[Planned<'_, '_>], guards: &mut Guards<'_>, holder: Uuid, now_ns: u64) {
-    for item in plan {
-        let Some(counter) = item.next else { continue };
-        if let Some((_, guard)) = guards.iter_mut().find(|(shard, _)| *shard == item.shard) {
-            guard.store(item.hash, &item.demand.counter, counter, holder, now_ns);
-        }
-    }
-}
-
 /// Reads the demands again as they stand, since none is spent.
 ///
 /// A demand that had room says what is left without it; one that had none says what it would need on
@@ -199,7 +226,7 @@ fn reread(plan: &mut [Planned<'_, '_>], guards: &mut Guards<'_>, now_ns: u64) {
         let Some(reading) = item.reading.as_mut() else { continue };
         let Some((_, guard)) = guards.iter_mut().find(|(shard, _)| *shard == item.shard) else { continue };
         let empty = Counter::empty(item.demand.counter.limit.algorithm);
-        let stored = guard.find(item.hash, &item.demand.counter, now_ns).unwrap_or(empty);
+        let stored = guard.find(item.hash, &item.demand.counter, now_ns).map_or(empty, |it| it.0);
         *reading = as_it_stands(*reading, stored, item.demand, now_ns);
     }
 }
@@ -210,8 +237,8 @@ fn as_it_stands(reading: Reading, counter: Counter, demand: &LimitDemand<'_>, no
     Reading { remaining: standing.remaining, reset_ns: standing.reset_ns, ..reading }
 }
 
-fn held(counter: Option<Counter>) -> u64 {
-    match counter {
+fn held(stored: Option<Counter>) -> u64 {
+    match stored {
         Some(Counter::Concurrency(state)) => state.held,
         _ => 0,
     }

@@ -203,6 +203,22 @@ fn a_refused_call_leaves_no_place_taken() {
     assert_eq!(store.stats().keys, 0);
 }
 
+/// Making room for a new key may drop an expired one that the same call spends of.
+#[test]
+fn a_key_that_is_dropped_and_spent_in_one_call_is_counted() {
+    let (store, policy_id) = (store(40), Arc::from("p"));
+    let limit = limit("a", Algorithm::FixedWindow, 5);
+    let keys: Vec<String> = (0..50).map(|key| key.to_string()).collect();
+    for key in &keys[..40] {
+        assert!(spend(&store, None, &limit, key, 1, 0).admitted);
+    }
+    let spent = keys[..8].iter().chain(&keys[40..]);
+    let demands: Vec<_> = spent.map(|key| demand(&policy_id, &limit, key, 1, false)).collect();
+    assert!(spend_all(&store, None, &demands, at(10_000)).iter().all(|outcome| outcome.admitted));
+    let held: usize = store.shards.iter().map(|shard| lock(shard).len()).sum();
+    assert_eq!(held, store.stats().keys);
+}
+
 #[test]
 fn an_invalid_limit_is_never_admitted() {
     let outcome = spend(&store(10), None, &limit("a", Algorithm::FixedWindow, 0), "k", 1, 0);

@@ -136,6 +136,8 @@ fn matches(pattern: &str, value: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn tree(descriptors: &[&[(&str, &str)]]) -> DescriptorTree {
@@ -216,6 +218,57 @@ mod tests {
         }
         let tree = tree(&[&[("k", "ab*")], &[("k", "a*")]]);
         assert_eq!(find(&tree, &[("k", "aü")]), Some(1), "a beginning may end inside of a character");
+    }
+
+    /// One level of the walk by the list of what is configured there: positions of entries with their rest.
+    fn walk<'a>(rules: &[(usize, &'a [Entry])], entries: &[(Text, Text)]) -> Option<usize> {
+        let [(key, value), rest @ ..] = entries else {
+            return rules.iter().find(|(_, entries)| entries.is_empty()).map(|(rule, _)| *rule);
+        };
+        let heads = rules.iter().filter_map(|(rule, it)| Some((*rule, it.split_first()?)));
+        let under: Vec<(usize, (&Entry, &'a [Entry]))> =
+            heads.filter(|(_, (head, _))| head.key == *key).collect();
+        let rank = |head: &Entry| match &head.value {
+            Some(own) if own == value && !own.contains('*') => Some((2, 0, 0)),
+            Some(own) if own.contains('*') && matches(own, value) => {
+                Some((1, own.find('*').unwrap(), own.len()))
+            }
+            Some(_) => None,
+            None => Some((0, 0, 0)),
+        };
+        // The first of the best: `max_by_key` gives the last.
+        let best = under.iter().rev().filter_map(|it| Some((rank(it.1.0)?, it.1.0))).max_by_key(|it| it.0)?.1;
+        let next: Vec<_> =
+            under.iter().filter(|it| it.1.0.value == best.value).map(|it| (it.0, it.1.1)).collect();
+        walk(&next, rest)
+    }
+
+    proptest! {
+        #[test]
+        fn the_index_finds_what_a_walk_through_the_list_finds(
+            rules in prop::collection::vec(prop::collection::vec(("[kl]", prop::option::of("[ab*]{1,3}")), 1..4), 1..12),
+            requests in prop::collection::vec(prop::collection::vec(("[kl]", "[ab]{0,4}"), 0..4), 1..20),
+        ) {
+            let mut tree = DescriptorTree::default();
+            let mut list: Vec<Vec<Entry>> = Vec::new();
+            for rule in rules {
+                let entry = |(key, value): (String, Option<String>)| Entry {
+                    key: key.into(),
+                    value: value.map(Into::into),
+                    share: false,
+                };
+                let entries: Vec<Entry> = rule.into_iter().map(entry).collect();
+                if !list.contains(&entries) {
+                    tree.insert(&entries, list.len()).unwrap();
+                    list.push(entries);
+                }
+            }
+            let rules: Vec<(usize, &[Entry])> = list.iter().map(Vec::as_slice).enumerate().collect();
+            for request in requests {
+                let request: Vec<(Text, Text)> = request.into_iter().map(|(k, v)| (k.into(), v.into())).collect();
+                prop_assert_eq!(tree.find(&request), if request.is_empty() { None } else { walk(&rules, &request) });
+            }
+        }
     }
 
     #[test]
