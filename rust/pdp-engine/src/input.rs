@@ -24,6 +24,16 @@ impl<'a> LazyInput<'a> {
         Self { facts, findings, input: OnceCell::new() }
     }
 
+    /// Goes on from a document that [`Self::into_built`] gave.
+    pub(crate) fn built(facts: &'a Facts, input: Option<Input>) -> Self {
+        Self { facts, findings: None, input: input.map_or_else(OnceCell::new, OnceCell::from) }
+    }
+
+    /// The document, where it was needed so far.
+    pub(crate) fn into_built(self) -> Option<Input> {
+        self.input.into_inner()
+    }
+
     pub(crate) fn get(&self) -> &Input {
         self.input.get_or_init(|| Input::new(document(self.facts, self.findings)))
     }
