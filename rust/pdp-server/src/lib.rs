@@ -16,7 +16,7 @@ mod runtime;
 mod service;
 mod watch;
 
-pub use config::{ConfigError, EngineConfig, EvaluationConfig, ServerConfig, TlsConfig};
+pub use config::{ConfigError, EngineConfig, EvaluationConfig, OverloadConfig, ServerConfig, TlsConfig};
 pub use decider::Decider;
 pub use errors::InvalidRequest;
 pub use logging::init_logging;
