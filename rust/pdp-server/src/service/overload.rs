@@ -20,7 +20,7 @@ use crate::metrics::Counter;
 const PRIORITY: &str = "pdp-priority";
 /// What a timer may be late by itself: its resolution.
 const TIMER_RESOLUTION: Duration = Duration::from_millis(1);
-/// How much a new service time moves the estimate: one part of this many.
+/// How much a new time moves an average: one part of this many.
 const SMOOTHING: u64 = 16;
 /// How much a refusal for its deadline lowers the estimate, so that one slow call is not believed for ever.
 const DOUBT: u64 = 64;
@@ -119,6 +119,8 @@ pub(crate) struct Load {
     least: AtomicU64,
     /// Whether a queue stands.
     stands: AtomicBool,
+    /// Wait of late calls, smoothed.
+    usual: AtomicU64,
     /// How late the thread last came to what was due.
     lateness: AtomicU64,
     /// What a decision takes, smoothed.
@@ -142,6 +144,7 @@ impl Load {
             interval_ends: AtomicU64::new(interval),
             least: AtomicU64::new(u64::MAX),
             stands: AtomicBool::new(false),
+            usual: AtomicU64::new(0),
             lateness: AtomicU64::new(0),
             service: AtomicU64::new(0),
             draws: AtomicU64::new(0x9e37_79b9_7f4a_7c15),
@@ -168,6 +171,7 @@ impl Load {
 
     /// Takes note of a call that waited for `wait` until its turn came at `now`.
     pub(super) fn arrived(&self, now: Instant, wait: Duration) {
+        smooth(&self.usual, nanoseconds(wait));
         // What waits unread in the sockets is not seen; the thread's lateness says how long it takes to get there.
         let wait = nanoseconds(wait).max(self.lateness.load(Ordering::Relaxed));
         self.observe(now, wait);
@@ -179,10 +183,7 @@ impl Load {
 
     /// Takes note of what a decision took.
     pub(super) fn served(&self, took: Duration) {
-        let old = self.service.load(Ordering::Relaxed);
-        let new = nanoseconds(took);
-        let smooth = if old == 0 { new } else { old - old / SMOOTHING + new / SMOOTHING };
-        self.service.store(smooth, Ordering::Relaxed);
+        smooth(&self.service, nanoseconds(took));
     }
 
     /// Takes note of a call refused for what a decision is thought to take.
@@ -216,8 +217,16 @@ impl Load {
     }
 
     /// Whether a call that waited for `wait` is to be refused.
+    ///
+    /// A sheddable call goes by the usual wait too: calls that are read together wait the longer the
+    /// later they come, and a late one that matters more should not be refused for an early one.
     pub(super) fn sheds(&self, priority: Priority, wait: Duration) -> bool {
-        self.stands() && self.draw() < priority.chance(in_targets(wait, self.target()))
+        if !self.stands() {
+            return false;
+        }
+        let usual = Duration::from_nanos(self.usual.load(Ordering::Relaxed));
+        let wait = if priority == Priority::Sheddable { wait.max(usual) } else { wait };
+        self.draw() < priority.chance(in_targets(wait, self.target()))
     }
 
     /// A number from 0 up to 1 (xorshift64*, S. Vigna 2016); spreads refusals, guards nothing.
@@ -248,6 +257,13 @@ impl Load {
             slept = Instant::now();
         }
     }
+}
+
+/// Moves an average towards a new value.
+fn smooth(average: &AtomicU64, new: u64) {
+    let old = average.load(Ordering::Relaxed);
+    let moved = if old == 0 { new } else { old - old / SMOOTHING + new / SMOOTHING };
+    average.store(moved, Ordering::Relaxed);
 }
 
 fn in_targets(wait: Duration, target: Duration) -> f64 {

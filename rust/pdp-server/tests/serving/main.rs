@@ -13,6 +13,7 @@ mod drain;
 mod embedded;
 mod encryption;
 mod operation;
+mod overload;
 mod questions;
 mod reload;
 mod stream;
