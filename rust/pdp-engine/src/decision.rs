@@ -5,7 +5,7 @@ use std::time::Duration;
 use pdp_policy::{Map, Value};
 use uuid::Uuid;
 
-use crate::limit::LimitOutcome;
+use crate::limit::{LimitOutcome, Usage};
 use crate::request::Text;
 
 /// What is asked; a stage of the decision. The order is the order of evaluation.
@@ -189,6 +189,10 @@ pub struct Decision {
     pub obligations: Vec<Obligation>,
     /// Limits read or spent.
     pub limits: Vec<LimitStatus>,
+    /// What a later report may correct: hits spent by an estimate, where the request announced a report,
+    /// and what concurrency limits hold. It is there whatever the effect: who denies a request for
+    /// another reason gives back at once what it holds.
+    pub usage: Vec<Usage>,
     /// What the scanner found.
     pub findings: Vec<ReportedFinding>,
     /// The payload to send instead, when masking is obliged.

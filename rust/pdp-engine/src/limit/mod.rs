@@ -5,7 +5,9 @@ mod calendar;
 mod counter;
 pub mod fixed_window;
 pub mod gcra;
+mod key;
 pub mod sliding_window;
+mod usage;
 
 #[cfg(test)]
 mod laws;
@@ -15,6 +17,8 @@ use std::time::{Duration, SystemTime};
 pub use bounds::{LimitError, MAX_HITS, MAX_WINDOW, MIN_WINDOW};
 pub use calendar::{Calendar, Period};
 pub use counter::{Counter, Reading, WindowRate, epoch_ns};
+pub use key::{KeyError, MAX_KEY_BYTES, encode_key};
+pub use usage::Usage;
 
 use uuid::Uuid;
 

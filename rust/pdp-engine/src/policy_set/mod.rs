@@ -109,6 +109,26 @@ impl PolicySet {
         self.policies.iter().map(|policy| &policy.info)
     }
 
+    /// Each limit with its policy, by tier, then policy, in the order of the policy's own list.
+    pub fn limits(&self) -> impl Iterator<Item = (&PolicyInfo, &Limit)> {
+        self.policies.iter().flat_map(|policy| {
+            let rules = match &policy.body {
+                Body::Limits(rules) => rules.as_slice(),
+                Body::Rules { .. } => &[],
+            };
+            rules.iter().map(|rule| (&policy.info, &rule.limit))
+        })
+    }
+
+    /// A limit by its policy and its name, with the policy.
+    #[must_use]
+    pub fn limit(&self, policy_id: &str, name: &str) -> Option<(&PolicyInfo, &Limit)> {
+        let policy = self.policy(self.position(policy_id)?)?;
+        let Body::Limits(rules) = &policy.body else { return None };
+        let rule = rules.iter().find(|rule| *rule.limit.name == *name)?;
+        Some((&policy.info, &rule.limit))
+    }
+
     pub(crate) fn new(revision: Text, mut policies: Vec<Policy>) -> Self {
         policies.sort_by(|a, b| (a.info.tier, &a.info.id).cmp(&(b.info.tier, &b.info.id)));
         let mut by_id = HashMap::default();

@@ -155,8 +155,7 @@ impl Worker {
                 }
                 (Question::Egress, _) => self.egress(request, now, &mut progress, &mut decision),
                 (question, _) => {
-                    let stage =
-                        self.stage(*question, request, &input, now, &mut progress.memoised);
+                    let stage = self.stage(*question, request, &input, now, &mut progress.memoised);
                     progress.obligations.extend(stage.obligations().cloned());
                     progress.take(stage.verdict());
                     progress.stages.push(stage);
@@ -175,6 +174,7 @@ impl Worker {
             verdicts: Vec::new(),
             obligations: Vec::new(),
             limits: Vec::new(),
+            usage: Vec::new(),
             findings: Vec::new(),
             masked_payload: None,
             facts: Vec::new(),

@@ -1,6 +1,7 @@
 //! What the server counts. Request threads write counters of their own, so
 //! counting costs no shared cache line; reading adds them up.
 
+mod limits;
 mod render;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,6 +11,8 @@ use std::time::Duration;
 use pdp_engine::{Decision, Effect};
 use pdp_proto::v1::ErrorReason;
 
+pub(crate) use limits::LimitMetrics;
+use limits::LimitTables;
 pub use render::Snapshot;
 
 use crate::service::overload::{Priority, ShedReason};
@@ -102,7 +105,10 @@ pub struct Metrics {
     shed: [[Counter; 3]; 3],
     /// Nanoseconds that calls waited at least, of each request thread.
     queues: Mutex<Vec<Arc<Counter>>>,
+    pub(crate) limits: LimitTables,
     pub(crate) panics: Counter,
+    /// Decisions whose usage token would have been too large.
+    pub(crate) usage_tokens_omitted: Counter,
     pub(crate) reloads_done: Counter,
     pub(crate) reloads_failed: Counter,
     pub(crate) in_flight: Counter,

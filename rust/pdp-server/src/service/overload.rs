@@ -247,7 +247,9 @@ impl Load {
         loop {
             tokio::time::sleep(pause).await;
             let now = Instant::now();
-            let late = (now - slept).saturating_sub(pause + TIMER_RESOLUTION);
+            // One decision in progress is no queue.
+            let due = pause + TIMER_RESOLUTION + self.service();
+            let late = now.saturating_duration_since(slept).saturating_sub(due);
             self.lateness.store(nanoseconds(late), Ordering::Relaxed);
             self.observe(now, nanoseconds(late));
             if !self.called.swap(false, Ordering::Relaxed) && !self.stands() {

@@ -16,5 +16,7 @@ mod operation;
 mod overload;
 mod questions;
 mod reload;
+mod slow_store;
 mod stream;
 mod support;
+mod waiting;

@@ -209,13 +209,8 @@ async fn past_saturation_critical_calls_stay_fast_and_the_server_keeps_deciding(
         shed_share(&with, "default"),
     );
     eprintln!("{figures}");
-    // Without shedding the wait grows as long as the load lasts.
-    let mean = |from: f64, to: f64| {
-        let slice: Vec<_> = without[at(&without, from)..at(&without, to)].iter().map(|s| s.latency).collect();
-        slice.iter().sum::<Duration>() / u32::try_from(slice.len()).unwrap()
-    };
-    assert!(mean(0.8, 1.0) > mean(0.2, 0.4).mul_f64(1.5), "{figures}");
-    assert!(p99(&without, "critical") > LOAD / 4, "{figures}");
+    // Without shedding the wait grows as long as the load does.
+    assert!(p99(&without, "critical") > LOAD / 2, "{figures}");
     // With it, it does not.
     assert!(p99(&with, "critical") < Duration::from_millis(250), "{figures}");
     assert!(p99(&with, "critical") * 3 < p99(&without, "critical"), "{figures}");
@@ -234,16 +229,6 @@ async fn past_saturation_critical_calls_stay_fast_and_the_server_keeps_deciding(
         let shed = of(&with, priority).filter(|sample| sample.error.is_some()).count();
         assert_eq!(count, f64::from(u32::try_from(shed).unwrap()), "{priority}");
     }
-}
-
-#[allow(
-    clippy::cast_precision_loss,
-    clippy::cast_sign_loss,
-    clippy::cast_possible_truncation,
-    reason = "counts of a test are small"
-)]
-fn at(samples: &[Sample], share: f64) -> usize {
-    (samples.len() as f64 * share) as usize
 }
 
 #[tokio::test]
