@@ -120,13 +120,11 @@ impl PolicySet {
         })
     }
 
-    /// A limit by its policy and its name, with the policy.
+    /// The limit of this name inside a policy, as it is for a tenant; `None` where the set has no such limit.
     #[must_use]
-    pub fn limit(&self, policy_id: &str, name: &str) -> Option<(&PolicyInfo, &Limit)> {
-        let policy = self.policy(self.position(policy_id)?)?;
-        let Body::Limits(rules) = &policy.body else { return None };
-        let rule = rules.iter().find(|rule| *rule.limit.name == *name)?;
-        Some((&policy.info, &rule.limit))
+    pub fn limit(&self, policy_id: &str, name: &str, _tenant: Option<&str>) -> Option<Limit> {
+        let Body::Limits(rules) = &self.policy(self.position(policy_id)?)?.body else { return None };
+        rules.iter().find(|rule| *rule.limit.name == *name).map(|rule| rule.limit.clone())
     }
 
     pub(crate) fn new(revision: Text, mut policies: Vec<Policy>) -> Self {

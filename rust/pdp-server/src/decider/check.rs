@@ -23,6 +23,7 @@ use crate::{convert, errors};
 pub(crate) type Answer = Result<proto::CheckResponse, ErrorDetail>;
 
 /// A check, answered or on its way.
+#[allow(clippy::large_enum_variant, reason = "the large one is the common one, and costs no allocation so")]
 pub(crate) enum Check {
     /// It is answered.
     Done(Answer),
@@ -50,7 +51,14 @@ enum Stage {
     /// It is decided.
     Decided(proto::CheckResponse),
     /// Its limits are being spent.
-    Spending { request: Request, pending: Pending, replies: Vec<Reply<Vec<LimitOutcome>>> },
+    Spending(Box<Spending>),
+}
+
+/// A check whose limits are being spent.
+struct Spending {
+    request: Request,
+    pending: Pending,
+    replies: Vec<Reply<Vec<LimitOutcome>>>,
 }
 
 impl Check {
@@ -116,7 +124,7 @@ fn spend(
     let store = shared.state.store.as_ref();
     let replies = pending.spend(&request, worker.policy_set(), ticket.decision_id, store);
     if replies.iter().any(|reply| matches!(reply, Reply::Waiting(_))) {
-        return Ok(Stage::Spending { request, pending, replies });
+        return Ok(Stage::Spending(Box::new(Spending { request, pending, replies })));
     }
     let outcomes = replies.into_iter().filter_map(|reply| reply.ready().ok());
     let outcomes = flat(outcomes);
@@ -125,9 +133,9 @@ fn spend(
 
 /// Waits for the stores, and decides with the worker that began.
 async fn resume(shared: Arc<Shared>, seat: Rc<Seat>, stage: Stage, ticket: Ticket) -> Answer {
-    let (request, pending, replies) = match stage {
+    let Spending { request, pending, replies } = match stage {
         Stage::Decided(answer) => return Ok(answer),
-        Stage::Spending { request, pending, replies } => (request, pending, replies),
+        Stage::Spending(spending) => *spending,
     };
     let outcomes = flat(join_all(replies.into_iter().map(Reply::into_future)).await);
     if ticket.deadline.is_some_and(|deadline| deadline <= Instant::now()) {

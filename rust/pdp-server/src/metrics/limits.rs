@@ -65,7 +65,7 @@ fn result(outcome: &LimitOutcome, limit: u64) -> usize {
     match outcome {
         LimitOutcome { fault: Some(_), .. } => 3,
         LimitOutcome { admitted: false, .. } => 1,
-        LimitOutcome { remaining, .. } if *remaining < limit / NEAR + u64::from(limit % NEAR > 0) => 2,
+        LimitOutcome { remaining, .. } if *remaining < limit.div_ceil(NEAR) => 2,
         LimitOutcome { .. } => 0,
     }
 }

@@ -12,6 +12,7 @@ mod batch;
 mod drain;
 mod embedded;
 mod encryption;
+mod limits;
 mod operation;
 mod overload;
 mod questions;

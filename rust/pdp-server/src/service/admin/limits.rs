@@ -1,11 +1,9 @@
 //! Limits: how one stands for a key, and forgetting what was spent.
 
-use std::sync::Arc;
 use std::time::SystemTime;
 
-use pdp_engine::PolicySet;
 use pdp_engine::limit::{CounterName, KeyError, Limit, LimitDemand, LimitFault, Spend, encode_key};
-use pdp_engine::{PolicyInfo, Reply};
+use pdp_engine::{PolicySet, Text};
 use pdp_proto::v1::{self as proto, ErrorDetail, ErrorReason};
 use uuid::Uuid;
 
@@ -17,10 +15,11 @@ const MAX_TENANT_BYTES: usize = 256;
 /// Names that an error lists.
 const MOST_NAMES: usize = 20;
 
-/// A counter that exists by name.
-struct Named {
-    set: Arc<PolicySet>,
-    from: proto::LimitCounter,
+/// A counter whose limit exists.
+struct Found {
+    policy_id: Text,
+    limit: Limit,
+    tenant: Option<String>,
     key: String,
 }
 
@@ -29,20 +28,20 @@ pub(super) async fn inspect(
     admin: &Admin,
     request: proto::InspectLimitRequest,
 ) -> Result<proto::InspectLimitResponse, ErrorDetail> {
-    let named = Named::find(admin, request.counter)?;
-    let (policy, limit) = named.limit()?;
+    let decider = admin.reloader.decider();
+    let found = Found::find(&decider.active().set, request.counter)?;
     let reply = {
-        let counter = named.counter(policy, limit);
-        let demands = [LimitDemand { counter, hits: 1, peek: true }];
+        let demands = [LimitDemand { counter: found.counter(), hits: 1, peek: true }];
         let spend =
             Spend { request_id: None, holder: Uuid::nil(), demands: &demands, now: SystemTime::now() };
-        admin.reloader.decider().store().spend(&spend)
+        decider.store().spend(&spend)
     };
     let outcome = reply.await.into_iter().next().ok_or_else(errors::internal)?;
     if let Some(fault @ LimitFault::StoreUnavailable) = outcome.fault {
         return Err(errors::from_limit_fault(fault));
     }
-    let status = convert::limit_status(&policy.id, &limit.name, limit.limit, &outcome);
+    let Found { policy_id, limit, .. } = &found;
+    let status = convert::limit_status(policy_id, &limit.name, limit.limit, &outcome);
     Ok(proto::InspectLimitResponse { status: Some(status) })
 }
 
@@ -51,58 +50,59 @@ pub(super) async fn reset(
     admin: &Admin,
     request: proto::ResetLimitRequest,
 ) -> Result<proto::ResetLimitResponse, ErrorDetail> {
-    let named = Named::find(admin, request.counter)?;
-    let (policy, limit) = named.limit()?;
-    let reply: Reply<_> = admin.reloader.decider().store().reset(&named.counter(policy, limit));
+    let decider = admin.reloader.decider();
+    let found = Found::find(&decider.active().set, request.counter)?;
+    let reply = decider.store().reset(&found.counter());
     let existed = reply.await.map_err(errors::from_limit_fault)?;
-    let (policy, limit) = (&named.from.policy_id, &named.from.limit);
-    tracing::info!(%policy, %limit, existed, "an operator reset a limit");
+    tracing::info!(policy = %found.policy_id, limit = %found.limit.name, existed, "an operator reset a limit");
     Ok(proto::ResetLimitResponse { existed })
 }
 
-impl Named {
+impl Found {
     /// Checks that the set has the limit, and that the key is one.
-    fn find(admin: &Admin, counter: Option<proto::LimitCounter>) -> Result<Self, ErrorDetail> {
-        let missing =
-            || errors::detail(ErrorReason::FieldRequired, "counter", "name a policy, a limit and a key");
-        let from = counter.ok_or_else(missing)?;
-        if from.tenant.len() > MAX_TENANT_BYTES {
+    fn find(set: &PolicySet, counter: Option<proto::LimitCounter>) -> Result<Self, ErrorDetail> {
+        let missing = "name a policy, a limit and a key";
+        let counter =
+            counter.ok_or_else(|| errors::detail(ErrorReason::FieldRequired, "counter", missing))?;
+        if counter.tenant.len() > MAX_TENANT_BYTES {
             let message = format!("is longer than {MAX_TENANT_BYTES} bytes");
             return Err(errors::detail(ErrorReason::TooLarge, "counter.tenant", message));
         }
-        let key = encode_key(from.key.iter().map(String::as_str)).map_err(|error| {
+        let key = encode_key(counter.key.iter().map(String::as_str)).map_err(|error| {
             let reason = match error {
                 KeyError::Empty => ErrorReason::FieldRequired,
                 KeyError::TooLong => ErrorReason::TooLarge,
             };
             errors::detail(reason, "counter.key", error.to_string())
         })?;
-        let named = Self { set: admin.reloader.decider().active().set.clone(), from, key };
-        named.limit()?;
-        Ok(named)
+        let tenant = Some(counter.tenant).filter(|tenant| !tenant.is_empty());
+        let limit = set.limit(&counter.policy_id, &counter.limit, tenant.as_deref());
+        let limit = limit.ok_or_else(|| absent(set, &counter.policy_id, &counter.limit))?;
+        Ok(Self { policy_id: counter.policy_id.into(), limit, tenant, key })
     }
 
-    fn limit(&self) -> Result<(&PolicyInfo, &Limit), ErrorDetail> {
-        let (policy, name) = (&self.from.policy_id, &self.from.limit);
-        self.set.limit(policy, name).ok_or_else(|| {
-            let own: Vec<&str> = (self.set.limits())
-                .filter(|(info, _)| *info.id == **policy)
-                .map(|(_, limit)| limit.name.as_ref())
-                .collect();
-            if own.is_empty() {
-                let mut policies: Vec<&str> = self.set.limits().map(|(info, _)| info.id.as_ref()).collect();
-                policies.dedup();
-                unknown("counter.policy_id", &format!("no policy `{policy}` with limits"), &policies)
-            } else {
-                unknown("counter.limit", &format!("no limit `{name}` in policy `{policy}`"), &own)
-            }
-        })
+    fn counter(&self) -> CounterName<'_> {
+        CounterName {
+            policy_id: &self.policy_id,
+            limit: &self.limit,
+            tenant: self.tenant.as_deref(),
+            key: &self.key,
+        }
     }
+}
 
-    fn counter<'a>(&'a self, policy: &'a PolicyInfo, limit: &'a Limit) -> CounterName<'a> {
-        let tenant = Some(self.from.tenant.as_str()).filter(|tenant| !tenant.is_empty());
-        CounterName { policy_id: &policy.id, limit, tenant, key: &self.key }
+/// Says which of policy and limit does not exist.
+fn absent(set: &PolicySet, policy: &str, name: &str) -> ErrorDetail {
+    let own: Vec<&str> = (set.limits())
+        .filter(|(info, _)| *info.id == *policy)
+        .map(|(_, limit)| limit.name.as_ref())
+        .collect();
+    if own.is_empty() {
+        let mut policies: Vec<&str> = set.limits().map(|(info, _)| info.id.as_ref()).collect();
+        policies.dedup();
+        return unknown("counter.policy_id", &format!("no policy `{policy}` with limits"), &policies);
     }
+    unknown("counter.limit", &format!("no limit `{name}` in policy `{policy}`"), &own)
 }
 
 /// What does not exist, and what does.
