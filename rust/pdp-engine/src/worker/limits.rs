@@ -32,6 +32,19 @@ pub(crate) struct LimitPlan {
     failed_open: Vec<(u32, Reason)>,
 }
 
+/// What a request is counted under.
+#[derive(Clone, Copy, Debug)]
+pub struct Counted<'a> {
+    /// Policy that owns the limit.
+    pub policy_id: &'a str,
+    /// The limit's name.
+    pub limit: &'a str,
+    /// The key.
+    pub key: &'a str,
+    /// Whether the limit decides, or only shadows.
+    pub decides: bool,
+}
+
 struct Want {
     position: u32,
     rule: usize,
@@ -104,6 +117,15 @@ impl LimitPlan {
             }
         }
         groups.into_iter().map(|(_, demands)| demands).collect()
+    }
+
+    /// The counters of the groups' demands, in their order.
+    pub(crate) fn counters<'a>(&'a self, set: &'a PolicySet) -> impl Iterator<Item = Counted<'a>> + Clone {
+        self.wants.iter().filter_map(move |want| {
+            let (policy, rule) = rule(set, want)?;
+            let (policy_id, limit) = (&policy.info.id, &rule.limit.name);
+            Some(Counted { policy_id, limit, key: &want.key, decides: !want.shadow })
+        })
     }
 
     /// Whether the policy at `position` applied and decides.

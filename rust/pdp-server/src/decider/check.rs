@@ -163,6 +163,7 @@ fn decide(
     outcomes: &[LimitOutcome],
     ticket: Ticket,
 ) -> proto::CheckResponse {
+    seat.see(ticket.start, &request.facts, &pending, outcomes);
     let decision = worker.finish(request, pending, outcomes, ticket.decision_id);
     seat.count(&decision, ticket.start.elapsed(), worker.memo_stats());
     let usage_token = usage_token(shared, &decision.usage);

@@ -1,5 +1,6 @@
 //! What sketches say together.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -66,6 +67,24 @@ fn talker(kind: TalkerKind, name: &[u8], bounds: Bounds) -> Talker {
     Talker { kind, name: written(kind, name), requests, error, refused: bounds.refused / UNIT }
 }
 
+/// The parts of a limit's key (`pdp_engine::limit::encode_key`) with spaces between them; a key that is
+/// not written so, or was cut, stays as it is.
+fn parts(text: &str) -> Cow<'_, str> {
+    let decoded = || {
+        let (limit, mut rest) = text.split_once(' ')?;
+        let mut whole = limit.to_owned();
+        while !rest.is_empty() {
+            let (length, after) = rest.split_once(':')?;
+            let (part, after) = after.split_at_checked(length.parse().ok()?)?;
+            whole.push(' ');
+            whole.push_str(part);
+            rest = after.strip_prefix(';')?;
+        }
+        Some(whole)
+    };
+    decoded().map_or(Cow::Borrowed(text), Cow::Owned)
+}
+
 /// A name that is safe to show: it may hold what a caller sent.
 fn written(kind: TalkerKind, name: &[u8]) -> String {
     match (kind, name) {
@@ -77,6 +96,7 @@ fn written(kind: TalkerKind, name: &[u8]) -> String {
         }
         _ => {
             let text = String::from_utf8_lossy(name);
+            let text = if kind == TalkerKind::LimitKey { parts(&text) } else { text };
             let mut safe = String::with_capacity(text.len());
             for character in text.chars() {
                 if character.is_control() {

@@ -171,6 +171,28 @@ fn addresses_are_counted_by_network() {
 }
 
 #[test]
+fn the_parts_of_a_key_are_read_out() {
+    let (talkers, now) = talkers();
+    let thread = talkers.register();
+    for (key, written) in [
+        ("4:acme;3:ada;", "p/l acme ada"),
+        ("6:a;2:b;;", "p/l a;2:b;"),
+        ("2:\u{e9};0:;", "p/l \u{e9} "),
+        ("4:acme;3:a", "p/l 4:acme;3:a"),
+        ("9:x;", "p/l 9:x;"),
+        ("acme", "p/l acme"),
+    ] {
+        thread.see(
+            now,
+            &Sighting::default(),
+            [LimitSighting { policy_id: "p", limit: "l", key, refused: false }],
+        );
+        let top = talkers.top(10, now);
+        assert!(top.iter().any(|one| one.name == written), "{key}: {top:?}");
+    }
+}
+
+#[test]
 fn counts_fade_by_half_and_then_away() {
     let (talkers, now) = talkers();
     let thread = talkers.register();
