@@ -20,7 +20,7 @@ pub use decision::{
     Decision, Effect, FactUse, FindingAction, LimitStatus, Obligation, Question, Reason, ReasonCode,
     ReportedFinding, ShadowResult, Tier, Verdict,
 };
-pub use policy_set::{EngineKind, LoadOptions, Mode, PolicyInfo, PolicySet};
+pub use policy_set::{EngineKind, LoadOptions, Mode, PolicyInfo, PolicySet, Settling, UsageFault};
 pub use reply::Reply;
 pub use request::{
     Behaviour, Destination, DestinationKind, Device, Facts, Function, HttpRequest, LimitSpend, Location,

@@ -24,15 +24,18 @@ pub enum KeyError {
 pub fn encode_key<'a>(parts: impl IntoIterator<Item = &'a str>) -> Result<String, KeyError> {
     let mut key = String::with_capacity(64);
     for part in parts {
-        if part.len() > MAX_KEY_BYTES {
-            return Err(KeyError::TooLong);
-        }
-        let _ = write!(key, "{}:{part};", part.len());
-        if key.len() > MAX_KEY_BYTES {
-            return Err(KeyError::TooLong);
-        }
+        push_part(&mut key, part)?;
     }
     if key.is_empty() { Err(KeyError::Empty) } else { Ok(key) }
+}
+
+/// Adds one part to a key.
+pub(crate) fn push_part(key: &mut String, part: &str) -> Result<(), KeyError> {
+    if key.len() + part.len() > MAX_KEY_BYTES {
+        return Err(KeyError::TooLong);
+    }
+    let _ = write!(key, "{}:{part};", part.len());
+    if key.len() > MAX_KEY_BYTES { Err(KeyError::TooLong) } else { Ok(()) }
 }
 
 #[cfg(test)]

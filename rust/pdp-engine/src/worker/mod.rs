@@ -149,10 +149,12 @@ impl Worker {
             }
             match (question, &limits) {
                 (Question::RateLimit, Some(plan)) => {
-                    let (verdict, limits, shadow) = plan.conclude(&self.set, outcomes);
-                    decision.limits = limits;
-                    decision.shadow.extend(shadow);
-                    progress.take(verdict);
+                    let spend = &request.facts.limit;
+                    let concluded = plan.conclude(&self.set, spend, outcomes, decision_id);
+                    decision.limits = concluded.limits;
+                    decision.usage = concluded.usage;
+                    decision.shadow.extend(concluded.shadow);
+                    progress.take(concluded.verdict);
                 }
                 (Question::Egress, _) => self.egress(request, now, &mut progress, &mut decision),
                 (question, _) => {
@@ -175,13 +177,13 @@ impl Worker {
             verdicts: Vec::new(),
             obligations: Vec::new(),
             limits: Vec::new(),
-            usage: Vec::new(),
             findings: Vec::new(),
             masked_payload: None,
             facts: Vec::new(),
             cacheable_for: None,
             shadow: Vec::new(),
             memoised: false,
+            usage: Vec::new(),
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pdp_engine as engine;
-use pdp_engine::limit::{CountedBy, LimitOutcome};
+use pdp_engine::limit::CountedBy;
 use pdp_engine::{Effect, FindingAction, Question, ReasonCode, Tier};
 use pdp_policy::{Map, Value};
 use pdp_proto::v1 as proto;
@@ -117,27 +117,18 @@ fn obligation(from: &engine::Obligation) -> proto::Obligation {
     }
 }
 
-fn limit(from: &engine::LimitStatus) -> proto::LimitStatus {
-    limit_status(&from.policy_id, &from.name, from.limit, &from.outcome)
-}
-
 /// How a limit stands.
-pub(crate) fn limit_status(
-    policy_id: &str,
-    name: &str,
-    limit: u64,
-    outcome: &LimitOutcome,
-) -> proto::LimitStatus {
+pub(crate) fn limit(from: &engine::LimitStatus) -> proto::LimitStatus {
     proto::LimitStatus {
-        policy_id: policy_id.to_owned(),
-        name: name.to_owned(),
-        limit,
-        remaining: outcome.remaining,
-        reset_after: Some(duration(outcome.reset_after)),
-        retry_after: outcome.retry_after.map(duration),
-        admitted: outcome.admitted,
-        counted_by: counted_by(outcome.counted_by).into(),
-        overshoot: outcome.overshoot,
+        policy_id: from.policy_id.to_string(),
+        name: from.name.to_string(),
+        limit: from.limit,
+        remaining: from.outcome.remaining,
+        reset_after: Some(duration(from.outcome.reset_after)),
+        retry_after: from.outcome.retry_after.map(duration),
+        admitted: from.outcome.admitted,
+        counted_by: counted_by(from.outcome.counted_by).into(),
+        overshoot: from.outcome.overshoot,
     }
 }
 

@@ -47,6 +47,7 @@ pub(super) struct Ticket {
 }
 
 /// How far a check has come.
+#[allow(clippy::large_enum_variant, reason = "as of `Check`")]
 enum Stage {
     /// It is decided.
     Decided(proto::CheckResponse),

@@ -7,8 +7,8 @@ use std::time::SystemTime;
 use bytes::Buf;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
-use pdp_engine::limit::{CounterName, Limit, LimitOutcome, MAX_HITS, Settle, Settlement, Usage};
-use pdp_engine::{PolicySet, Reply};
+use pdp_engine::Reply;
+use pdp_engine::limit::{LimitOutcome, MAX_HITS};
 use pdp_proto::v1::{self as proto, ErrorDetail, ErrorReason};
 
 use super::Decider;
@@ -49,46 +49,17 @@ impl Decider {
             let message = format!("`{hits}` is out of range; write 0 to {MAX_HITS}");
             return Err(errors::detail(ErrorReason::FieldOutOfRange, "hits", message));
         }
-        let set = self.active_set();
         // A limit that a reload took away has nothing left to settle.
-        let found = usage.iter().filter_map(|row| Some((row, limit_of(&set, row)?)));
-        let rows: Vec<(&Usage, Limit)> = found.collect();
-        let replies: Vec<_> = rows
-            .chunk_by(|(a, _), (b, _)| a.holder == b.holder)
-            .map(|rows| self.settle_rows(rows, request.hits).into_future())
-            .collect();
-        let outcomes: Vec<LimitOutcome> = join_all(replies).await.into_iter().flatten().collect();
+        let settling = self.active_set().settling(&usage);
+        let replies = settling.settle(request.hits, self.store().as_ref(), SystemTime::now());
+        let outcomes = join_all(replies.into_iter().map(Reply::into_future)).await;
+        let outcomes: Vec<LimitOutcome> = outcomes.into_iter().flatten().collect();
         if let Some(fault) = outcomes.iter().find_map(|outcome| outcome.fault) {
             return Err(errors::from_limit_fault(fault));
         }
-        let limits = rows.iter().zip(&outcomes).map(|((row, limit), outcome)| {
-            convert::limit_status(&row.policy_id, &row.limit, limit.limit, outcome)
-        });
-        Ok(proto::ReportUsageResponse { limits: limits.collect() })
+        let limits = settling.statuses(&outcomes).iter().map(convert::limit).collect();
+        Ok(proto::ReportUsageResponse { limits })
     }
-
-    /// Settles rows of one holder.
-    fn settle_rows(&self, rows: &[(&Usage, Limit)], hits: Option<u64>) -> Reply<Vec<LimitOutcome>> {
-        let settlements: Vec<Settlement<'_>> =
-            rows.iter().map(|(row, limit)| settlement(row, limit, hits)).collect();
-        let holder = rows.first().map(|(row, _)| row.holder).unwrap_or_default();
-        self.store().settle(&Settle { holder, settlements: &settlements, now: SystemTime::now() })
-    }
-}
-
-/// The limit of a row as it is now.
-fn limit_of(set: &PolicySet, row: &Usage) -> Option<Limit> {
-    match &row.definition {
-        Some(limit) => Some(limit.clone()),
-        None => set.limit(&row.policy_id, &row.limit, row.tenant.as_deref()),
-    }
-}
-
-fn settlement<'a>(row: &'a Usage, limit: &'a Limit, hits: Option<u64>) -> Settlement<'a> {
-    let counter =
-        CounterName { policy_id: &row.policy_id, limit, tenant: row.tenant.as_deref(), key: &row.key };
-    let actual = if row.held { 0 } else { hits.unwrap_or(row.hits) };
-    Settlement { counter, spent: row.hits, actual, spent_at: row.spent_at }
 }
 
 #[cfg(test)]
@@ -97,7 +68,7 @@ mod tests {
     use std::time::Duration;
 
     use pdp_engine::WorkerOptions;
-    use pdp_engine::limit::{LimitFault, LimitStore, Spend};
+    use pdp_engine::limit::{CounterName, LimitFault, LimitStore, Settle, Settlement, Spend, Usage};
     use pdp_state::{Grant, Health, Metric, StateStore};
     use prost::Message;
     use uuid::Uuid;
@@ -113,8 +84,9 @@ mod tests {
     }
 
     impl LimitStore for Recorder {
-        fn spend(&self, _: &Spend<'_>) -> Reply<Vec<LimitOutcome>> {
-            Reply::Ready(Vec::new())
+        fn spend(&self, spend: &Spend<'_>) -> Reply<Vec<LimitOutcome>> {
+            let admitted = LimitOutcome { admitted: true, remaining: 5, ..LimitOutcome::default() };
+            Reply::Ready(vec![admitted; spend.demands.len()])
         }
 
         fn settle(&self, settle: &Settle<'_>) -> Reply<Vec<LimitOutcome>> {
@@ -160,7 +132,9 @@ mod tests {
     const MANIFEST: &str = "version: 1\npolicies:\n  \
         - {id: shop, kind: rate_limit, engine: limits, source: limits.yaml}\n";
     const LIMITS: &str = "limits:\n  \
-        - {name: hour, algorithm: fixed_window, limit: 90, window: 1h, key: tenant}\n";
+        - {name: hour, algorithm: fixed_window, limit: 90, window: 1h, key: tenant}\n  \
+        - {name: open, algorithm: concurrency, limit: 9, hold: 1m, key: tenant, \
+           when: has(limit.descriptors.hold)}\n";
 
     fn decider(fault: Option<LimitFault>) -> (Decider, Arc<Recorder>) {
         let directory = tempfile::tempdir().unwrap();
@@ -198,21 +172,53 @@ mod tests {
     #[test]
     fn report_settles_what_the_token_names() {
         let (decider, store) = decider(None);
-        let rows = [usage("hour", 1, false), usage("gone", 1, false), usage("hour", 2, true)];
+        let rows = [usage("hour", 1, false), usage("gone", 1, false), usage("open", 2, true)];
         let token = decider.shared.state.key.sign(&rows).unwrap();
         let answer = report(&decider, token.clone(), Some(12)).unwrap();
         let found: Vec<_> =
             answer.limits.iter().map(|it| (it.name.as_str(), it.limit, it.remaining)).collect();
-        assert_eq!(found, [("hour", 90, 7), ("hour", 90, 7)]);
+        assert_eq!(found, [("hour", 90, 7), ("open", 9, 7)]);
         report(&decider, token, None).unwrap();
-        let name = "shop hour Some(\"acme\") 4:acme;";
         let wanted = [
-            format!("1 {name} 30>12"),
-            format!("2 {name} 30>0"),
-            format!("1 {name} 30>30"),
-            format!("2 {name} 30>0"),
+            "1 shop hour Some(\"acme\") 4:acme; 30>12",
+            "2 shop open Some(\"acme\") 4:acme; 30>0",
+            "1 shop hour Some(\"acme\") 4:acme; 30>30",
+            "2 shop open Some(\"acme\") 4:acme; 30>0",
         ];
         assert_eq!(*store.settled.lock().unwrap(), wanted);
+    }
+
+    fn decide(decider: &Decider, report_later: bool, hold: bool) -> proto::Decision {
+        let descriptors = hold.then(|| ("hold".to_owned(), "yes".to_owned())).into_iter().collect();
+        let request = proto::CheckRequest {
+            questions: vec![proto::Question::RateLimit.into()],
+            tenant: "acme".to_owned(),
+            limit: Some(proto::LimitSpend {
+                hits: Some(4),
+                descriptors,
+                report_later,
+                ..proto::LimitSpend::default()
+            }),
+            ..proto::CheckRequest::default()
+        };
+        decider.check(&request).unwrap().decision.unwrap()
+    }
+
+    #[test]
+    fn decision_carries_a_token_where_there_is_something_to_report() {
+        let (decider, store) = decider(None);
+        assert!(decide(&decider, false, false).usage_token.is_empty());
+        let estimate = decide(&decider, true, false);
+        report(&decider, estimate.usage_token, Some(9)).unwrap();
+        let held = decide(&decider, false, true);
+        report(&decider, held.usage_token, None).unwrap();
+        let settled = store.settled.lock().unwrap();
+        let holder = |id: &str| id.parse::<Uuid>().unwrap().as_u128();
+        let wanted = [
+            format!("{} shop hour Some(\"acme\") 4:acme; 4>9", holder(&estimate.decision_id)),
+            format!("{} shop open Some(\"acme\") 4:acme; 4>0", holder(&held.decision_id)),
+        ];
+        assert_eq!(*settled, wanted);
     }
 
     #[test]

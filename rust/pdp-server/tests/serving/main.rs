@@ -20,4 +20,5 @@ mod reload;
 mod slow_store;
 mod stream;
 mod support;
+mod top;
 mod waiting;

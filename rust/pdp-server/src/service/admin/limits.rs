@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use pdp_engine::limit::{CounterName, KeyError, Limit, LimitDemand, LimitFault, Spend, encode_key};
-use pdp_engine::{PolicySet, Text};
+use pdp_engine::{LimitStatus, PolicySet, Text};
 use pdp_proto::v1::{self as proto, ErrorDetail, ErrorReason};
 use uuid::Uuid;
 
@@ -40,9 +40,8 @@ pub(super) async fn inspect(
     if let Some(fault @ LimitFault::StoreUnavailable) = outcome.fault {
         return Err(errors::from_limit_fault(fault));
     }
-    let Found { policy_id, limit, .. } = &found;
-    let status = convert::limit_status(policy_id, &limit.name, limit.limit, &outcome);
-    Ok(proto::InspectLimitResponse { status: Some(status) })
+    let status = LimitStatus::new(found.policy_id, &found.limit, outcome);
+    Ok(proto::InspectLimitResponse { status: Some(convert::limit(&status)) })
 }
 
 /// Forgets what was spent under a key.
