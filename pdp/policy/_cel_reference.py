@@ -134,7 +134,7 @@ def expression_value(text: str, document: Mapping[str, Any]) -> str:
     return CelReference(json.dumps({"rule": {"match": [{"output": text}]}})).value(document)
 
 
-def _network(address: str, v4: int, v6: int) -> str:
+def _network(address: Any, v4: Any, v6: Any) -> Any:
     """`network`, which is no part of CEL, for cel-python: an address' network in CIDR notation."""
     if "%" in address:
         raise ValueError("a zone is no part of an address")
