@@ -253,6 +253,7 @@ impl Load {
             self.lateness.store(nanoseconds(late), Ordering::Relaxed);
             self.observe(now, nanoseconds(late));
             if !self.called.swap(false, Ordering::Relaxed) && !self.stands() {
+                self.delay.set(0);
                 self.resting.store(true, Ordering::Relaxed);
                 self.wake.notified().await;
             }
