@@ -1,6 +1,8 @@
-//! Counters behind one trait: memory, the embedded default of one node. Beside them, who talks most.
+//! Counters behind one trait: memory, the embedded default of one node, and Redis or Valkey for many.
+//! Beside them, who talks most.
 
 pub mod memory;
+pub mod redis;
 mod store;
 pub mod talkers;
 

@@ -17,8 +17,12 @@ mod operation;
 mod overload;
 mod questions;
 mod reload;
+mod shared;
 mod slow_store;
 mod stream;
 mod support;
 mod top;
+#[path = "../../../pdp-state/tests/support/valkey.rs"]
+#[allow(dead_code, unreachable_pub, reason = "shared with the store's own tests, which use all of it")]
+mod valkey;
 mod waiting;
