@@ -11,6 +11,7 @@ mod deadline;
 pub(crate) mod drain;
 mod frame;
 pub(crate) mod overload;
+mod rate_limit;
 pub(crate) mod standard;
 mod stream;
 
@@ -60,6 +61,7 @@ enum Call {
     CheckBatch,
     CheckStream,
     ReportUsage,
+    ShouldRateLimit,
 }
 
 impl DecisionService {
@@ -73,6 +75,7 @@ impl DecisionService {
             "/pdp.v1.PolicyDecisionService/CheckBatch" => Call::CheckBatch,
             "/pdp.v1.PolicyDecisionService/CheckStream" => Call::CheckStream,
             "/pdp.v1.PolicyDecisionService/ReportUsage" => Call::ReportUsage,
+            "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit" => Call::ShouldRateLimit,
             _ => return self.other(request).await,
         };
         let permit = match self.admission.admit(request.headers(), arrived) {
@@ -88,6 +91,7 @@ impl DecisionService {
             Call::CheckBatch => self.check_batch(request, deadline, permit).await,
             Call::CheckStream => Ok(self.check_stream(request, deadline, permit)),
             Call::ReportUsage => self.report_usage(request, deadline, permit).await,
+            Call::ShouldRateLimit => self.should_rate_limit(request, deadline, permit).await,
         };
         answered.unwrap_or_else(|error| failure(&error))
     }
