@@ -15,7 +15,7 @@ pub(crate) use limits::LimitMetrics;
 use limits::LimitTables;
 pub use render::Snapshot;
 
-use crate::service::overload::{Priority, ShedReason};
+use crate::service::priority::{Priority, ShedReason};
 
 /// Upper bounds of the latency buckets, in microseconds.
 const BUCKETS_MICROSECONDS: [u64; 14] =

@@ -9,7 +9,7 @@ use pdp_state::{Health, Metric, MetricKind};
 
 use super::limits::Escaped;
 use super::{BUCKETS_MICROSECONDS, Counter, Metrics, ThreadMetrics};
-use crate::service::overload::{Priority, ShedReason};
+use crate::service::priority::{Priority, ShedReason};
 
 /// What the counters do not know of the server.
 #[derive(Clone, Default)]

@@ -8,7 +8,8 @@ use pdp_proto::v1::{ErrorDetail, ErrorReason};
 
 use super::body::{ResponseBody, failure};
 use super::deadline;
-use super::overload::{Load, Priority, ShedReason};
+use super::overload::Load;
+use super::priority::{Priority, ShedReason};
 use crate::config::OverloadConfig;
 use crate::errors;
 use crate::metrics::Metrics;
@@ -79,7 +80,7 @@ impl Admission {
 
     fn queue(&self, priority: Priority, wait: Duration) -> String {
         let (target, name) = (self.load.target().as_millis(), priority.name());
-        let wait = wait.as_millis();
+        let wait = self.load.wait_of(priority, wait).as_millis();
         format!(
             "calls wait for {wait} ms here, above the target of {target} ms, so `{name}` ones are refused; try again later"
         )

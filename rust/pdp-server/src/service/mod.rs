@@ -11,6 +11,7 @@ mod deadline;
 pub(crate) mod drain;
 mod frame;
 pub(crate) mod overload;
+pub(crate) mod priority;
 mod rate_limit;
 pub(crate) mod standard;
 mod stream;

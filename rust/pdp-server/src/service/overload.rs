@@ -10,103 +10,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use http::HeaderMap;
 use tokio::sync::Notify;
 
+use super::priority::Priority;
 use crate::config::OverloadConfig;
 use crate::metrics::Counter;
 
-/// Metadata that names a call's priority.
-const PRIORITY: &str = "pdp-priority";
 /// What a timer may be late by itself: its resolution.
 const TIMER_RESOLUTION: Duration = Duration::from_millis(1);
 /// How much a new time moves an average: one part of this many.
 const SMOOTHING: u64 = 16;
 /// How much a refusal for its deadline lowers the estimate, so that one slow call is not believed for ever.
 const DOUBT: u64 = 64;
-/// Wait from which on all sheddable calls are refused, and the default ones begin to be, in targets.
-const SHEDDABLE_END: f64 = 2.0;
-/// Wait from which on all default calls are refused, in targets.
-const DEFAULT_END: f64 = 5.0;
-
-/// How much a call matters to its caller; the less, the earlier it is refused.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Priority {
-    /// Refused only at the bound on calls in progress.
-    Critical,
-    /// What says nothing else.
-    #[default]
-    Default,
-    /// Refused first.
-    Sheddable,
-}
-
-impl Priority {
-    /// All priorities, the most important first.
-    pub(crate) const ALL: [Self; 3] = [Self::Critical, Self::Default, Self::Sheddable];
-
-    /// Reads a call's priority; a value that is none of the three is the default.
-    pub(super) fn of(headers: &HeaderMap) -> Self {
-        match headers.get(PRIORITY).map(http::HeaderValue::as_bytes) {
-            Some(b"critical") => Self::Critical,
-            Some(b"sheddable") => Self::Sheddable,
-            _ => Self::Default,
-        }
-    }
-
-    /// Its name in metadata and metrics.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Critical => "critical",
-            Self::Default => "default",
-            Self::Sheddable => "sheddable",
-        }
-    }
-
-    /// How many of `most` calls in progress a call of this priority may make full.
-    pub(super) fn places(self, most: u64) -> u64 {
-        match self {
-            Self::Critical => most,
-            Self::Default => most - most / 20,
-            Self::Sheddable => most - most / 5,
-        }
-    }
-
-    /// The chance of being refused for a wait, given in targets, while a queue stands.
-    fn chance(self, wait: f64) -> f64 {
-        let rise = |from: f64, to: f64| ((wait - from) / (to - from)).clamp(0.0, 1.0);
-        match self {
-            Self::Critical => 0.0,
-            Self::Default => rise(SHEDDABLE_END, DEFAULT_END),
-            Self::Sheddable => rise(1.0, SHEDDABLE_END),
-        }
-    }
-}
-
-/// Why a call was shed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ShedReason {
-    /// Too many calls are in progress.
-    InFlight,
-    /// Calls wait too long.
-    Queue,
-    /// The call's deadline leaves less time than a decision takes.
-    Deadline,
-}
-
-impl ShedReason {
-    /// All reasons.
-    pub(crate) const ALL: [Self; 3] = [Self::InFlight, Self::Queue, Self::Deadline];
-
-    /// Its name in metrics.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::InFlight => "in_flight",
-            Self::Queue => "queue",
-            Self::Deadline => "deadline",
-        }
-    }
-}
 
 /// The load of one request thread, which alone writes it.
 pub(crate) struct Load {
@@ -119,7 +34,10 @@ pub(crate) struct Load {
     least: AtomicU64,
     /// Whether a queue stands.
     stands: AtomicBool,
-    /// Wait of late calls, smoothed.
+    /// Calls of this interval so far, and how long they waited together.
+    calls: AtomicU64,
+    waited: AtomicU64,
+    /// Mean wait of the last interval's calls.
     usual: AtomicU64,
     /// How late the thread last came to what was due.
     lateness: AtomicU64,
@@ -144,6 +62,8 @@ impl Load {
             interval_ends: AtomicU64::new(interval),
             least: AtomicU64::new(u64::MAX),
             stands: AtomicBool::new(false),
+            calls: AtomicU64::new(0),
+            waited: AtomicU64::new(0),
             usual: AtomicU64::new(0),
             lateness: AtomicU64::new(0),
             service: AtomicU64::new(0),
@@ -171,12 +91,14 @@ impl Load {
 
     /// Takes note of a call that waited for `wait` until its turn came at `now`.
     pub(super) fn arrived(&self, now: Instant, wait: Duration) {
-        smooth(&self.usual, nanoseconds(wait));
+        add(&self.calls, 1);
+        add(&self.waited, nanoseconds(wait));
         // What waits unread in the sockets is not seen; the thread's lateness says how long it takes to get there.
         let wait = nanoseconds(wait).max(self.lateness.load(Ordering::Relaxed));
         self.observe(now, wait);
         self.called.store(true, Ordering::Relaxed);
-        if self.resting.swap(false, Ordering::Relaxed) {
+        if self.resting.load(Ordering::Relaxed) {
+            self.resting.store(false, Ordering::Relaxed);
             self.wake.notify_one();
         }
     }
@@ -198,11 +120,14 @@ impl Load {
         // After a rest, nothing is known of the interval in between.
         let began = now >= ends.saturating_add(self.interval);
         let least = if began { wait } else { self.least.load(Ordering::Relaxed).min(wait) };
-        if began {
-            self.interval_ends.store(now + self.interval, Ordering::Relaxed);
-        }
         if began || now < ends {
             self.least.store(least, Ordering::Relaxed);
+            if began {
+                self.interval_ends.store(now + self.interval, Ordering::Relaxed);
+                for counter in [&self.usual, &self.calls, &self.waited] {
+                    counter.store(0, Ordering::Relaxed);
+                }
+            }
             return;
         }
         // Between half of the target and the target it stays as it is.
@@ -211,22 +136,30 @@ impl Load {
         } else if least <= self.target / 2 {
             self.stands.store(false, Ordering::Relaxed);
         }
+        let (calls, waited) = (self.calls.swap(0, Ordering::Relaxed), self.waited.swap(0, Ordering::Relaxed));
+        self.usual.store(waited.checked_div(calls).unwrap_or_default(), Ordering::Relaxed);
         self.delay.set(least);
         self.least.store(u64::MAX, Ordering::Relaxed);
         self.interval_ends.store(now + self.interval, Ordering::Relaxed);
     }
 
-    /// Whether a call that waited for `wait` is to be refused.
+    /// The wait that a call is judged by.
     ///
     /// A sheddable call goes by the usual wait too: calls that are read together wait the longer the
     /// later they come, and a late one that matters more should not be refused for an early one.
+    pub(super) fn wait_of(&self, priority: Priority, wait: Duration) -> Duration {
+        match priority {
+            Priority::Sheddable => wait.max(Duration::from_nanos(self.usual.load(Ordering::Relaxed))),
+            Priority::Default | Priority::Critical => wait,
+        }
+    }
+
+    /// Whether a call that waited for `wait` is to be refused.
     pub(super) fn sheds(&self, priority: Priority, wait: Duration) -> bool {
         if !self.stands() {
             return false;
         }
-        let usual = Duration::from_nanos(self.usual.load(Ordering::Relaxed));
-        let wait = if priority == Priority::Sheddable { wait.max(usual) } else { wait };
-        self.draw() < priority.chance(in_targets(wait, self.target()))
+        self.draw() < priority.chance(in_targets(self.wait_of(priority, wait), self.target()))
     }
 
     /// A number from 0 up to 1 (xorshift64*, S. Vigna 2016); spreads refusals, guards nothing.
@@ -262,6 +195,11 @@ impl Load {
     }
 }
 
+/// Adds to a number that one thread alone writes, without a locked instruction.
+fn add(number: &AtomicU64, more: u64) {
+    number.store(number.load(Ordering::Relaxed).saturating_add(more), Ordering::Relaxed);
+}
+
 /// Moves an average towards a new value.
 fn smooth(average: &AtomicU64, new: u64) {
     let old = average.load(Ordering::Relaxed);
@@ -288,21 +226,6 @@ mod tests {
 
     fn ms(milliseconds: u64) -> Duration {
         Duration::from_millis(milliseconds)
-    }
-
-    #[test]
-    fn unknown_priority_is_the_default() {
-        let of = |text: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(PRIORITY, text.parse().unwrap());
-            Priority::of(&headers)
-        };
-        assert_eq!(of("critical"), Priority::Critical);
-        assert_eq!(of("sheddable"), Priority::Sheddable);
-        for text in ["default", "", "CRITICAL", "critical,sheddable", "0"] {
-            assert_eq!(of(text), Priority::Default, "{text}");
-        }
-        assert_eq!(Priority::of(&HeaderMap::new()), Priority::Default);
     }
 
     #[test]
@@ -337,6 +260,19 @@ mod tests {
         let load = load(start);
         load.arrived(start + ms(60_000), ms(400));
         assert!(!load.stands());
+    }
+
+    #[test]
+    fn a_call_that_did_not_wait_is_admitted_once_the_others_have_gone() {
+        let start = Instant::now();
+        let load = load(start);
+        (0..=200).for_each(|at| load.arrived(start + ms(at), ms(40)));
+        assert!(load.sheds(Priority::Sheddable, ms(0)), "others wait, and that matters more");
+        assert!(!load.sheds(Priority::Default, ms(0)) && !load.sheds(Priority::Critical, ms(400)));
+        // The thread stays late for reasons of its own.
+        load.lateness.store(nanoseconds(ms(6)), Ordering::Relaxed);
+        (201..=410).for_each(|at| load.arrived(start + ms(at), ms(0)));
+        assert!(load.stands() && !load.sheds(Priority::Sheddable, ms(0)));
     }
 
     #[test]
@@ -384,23 +320,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn who_matters_more_is_never_shed_before_who_matters_less(
-            wait in 0..200_000u64, most in 1..100_000u64, in_flight in 0..120_000u64,
-        ) {
-            let wait = in_targets(Duration::from_micros(wait), ms(5));
-            for pair in Priority::ALL.windows(2) {
-                // With one draw for both: whatever refuses the first refuses the second.
-                prop_assert!(pair[0].chance(wait) <= pair[1].chance(wait));
-                prop_assert!(pair[0].places(most) >= pair[1].places(most));
-            }
-            prop_assert_eq!(Priority::Critical.chance(wait), 0.0);
-            prop_assert_eq!(Priority::Critical.places(most), most);
-            // The default ones are touched only where all sheddable ones are refused.
-            prop_assert!(Priority::Default.chance(wait) == 0.0 || Priority::Sheddable.chance(wait) == 1.0);
-            prop_assert!(Priority::Sheddable.places(most) >= 1 || in_flight == 0 || most == 0);
-        }
-
         #[test]
         fn draws_are_within_their_range(steps in 1..1_000usize) {
             let load = load(Instant::now());
