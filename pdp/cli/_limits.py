@@ -58,7 +58,8 @@ def import_files(
         ERR.print(f"pdp: note: {note}")
     texts = {one.source: one.text for one in imported.domains} | {"manifest.yaml": imported.manifest}
     if out is None:
-        OUT.print("\n".join(f"# {name}\n{text}" for name, text in texts.items()), end="")
+        # As it is: the console would make pictures of what looks like their names.
+        typer.echo("\n".join(f"# {name}\n{text}" for name, text in texts.items()), nl=False)
         return
     _write(out, texts)
     for one in imported.domains:

@@ -427,12 +427,12 @@ def test_command_prints_what_it_would_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Without a directory nothing is written; a faulty file is exit code 1 and nothing on standard output."""
-    file = write(tmp_path, f"domain: d\ndescriptors: [{{key: k, {MINUTE}}}]")
+    file = write(tmp_path, f"domain: d\ndescriptors: [{{key: k, value: ':warning:', {MINUTE}}}]")
     assert run(monkeypatch, str(file)) == ExitCode.OK
     limit_list, manifest = yaml.safe_load_all(
         capsys.readouterr().out.replace("# manifest", "---\n# manifest")
     )
-    assert limit_list["domain"] == "d"
+    assert limit_list["limits"][0]["descriptor"] == [{"key": "k", "value": ":warning:"}]
     assert manifest["policies"][0]["engine"] == "limits"
     file.write_text("domain: d\ndescriptors: [{}]\n")
     assert run(monkeypatch, str(file)) == ExitCode.FAULTY

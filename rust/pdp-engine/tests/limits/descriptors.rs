@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use pdp_engine::limit::encode_key;
-use pdp_engine::{Effect, ReasonCode};
+use pdp_engine::limit::{Algorithm, encode_key};
+use pdp_engine::{Effect, ReasonCode, SpendLimit};
 
 use crate::support::*;
 
@@ -101,4 +101,35 @@ fn a_shadow_policy_of_a_domain_hides_nothing_of_the_one_that_decides() {
     let store = Store::default();
     decide(&set, &descriptors("edge", &[&[("user", "alice")]]), &store);
     assert_eq!(store.names(), [vec!["user"]]);
+}
+
+#[test]
+fn a_limit_that_a_descriptor_brings_along_stands_in_place_of_the_configured_one() {
+    let brings = |limit| Some(SpendLimit { limit, window: Duration::from_secs(3_600) });
+    let mut request = descriptors("edge", &[&[("user", "bob")], &[("user", "a")], &[("no", "b")]]);
+    request.facts.limit.descriptor_limits = vec![brings(7), None, brings(8)];
+    request.facts.limit.descriptor_hits = vec![Some(2)];
+    let store = Store::default();
+    let set = set(&[("first", "limits", "", EDGE), ("second", "limits", "", EDGE)]);
+    let decision = decide(&set, &request, &store);
+    let brought: Vec<_> =
+        store.seen().concat().into_iter().filter(|it| &*it.limit.name == "override").collect();
+    let found: Vec<_> = brought.iter().map(|it| (it.limit.limit, it.hits, it.policy.as_str())).collect();
+    assert_eq!(found, [(7, 2, "first"), (8, 1, "first")], "once, whatever policies share the domain");
+    assert!(brought.iter().all(|it| it.limit.algorithm == Algorithm::FixedWindow));
+    assert_eq!(brought[0].key, encode_key(["user", "bob"]).unwrap());
+    let mut sets: Vec<_> = decision.limits.iter().map(|it| it.descriptor.unwrap()).collect();
+    sets.sort_unstable();
+    assert_eq!(sets, [0, 1, 1, 2]);
+}
+
+#[test]
+fn a_limit_of_no_hits_that_a_descriptor_brings_along_is_one_that_each_request_exceeds() {
+    let mut request = descriptors("edge", &[&[("user", "a")]]);
+    let none = SpendLimit { limit: 0, window: Duration::from_secs(1) };
+    request.facts.limit.descriptor_limits = vec![Some(none)];
+    let store = Store::default();
+    decide(&limits(EDGE), &request, &store);
+    let seen = store.seen().concat();
+    assert_eq!((seen[0].limit.limit, seen[0].hits, seen[0].peek), (1, 2, false));
 }

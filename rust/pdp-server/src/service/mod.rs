@@ -122,17 +122,16 @@ impl DecisionService {
         let mut batch = self.decider.open_batch(message, deadline)?;
         let mut turn = Instant::now();
         loop {
-            if batch.advance(&self.decider) {
-                if turn.elapsed() > TURN {
-                    tokio::task::yield_now().await;
-                    turn = Instant::now();
+            if !batch.advance(&self.decider) {
+                match by(deadline, batch.settle(&self.decider)).await {
+                    Ok(true) => {}
+                    Ok(false) => return Ok(answer(&batch.into_response())),
+                    Err(_) => batch.give_up(&self.decider),
                 }
-                continue;
             }
-            match by(deadline, batch.settle(&self.decider)).await {
-                Ok(true) => {}
-                Ok(false) => return Ok(answer(&batch.into_response())),
-                Err(_) => batch.give_up(&self.decider),
+            if turn.elapsed() > TURN {
+                tokio::task::yield_now().await;
+                turn = Instant::now();
             }
         }
     }

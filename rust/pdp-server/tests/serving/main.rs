@@ -16,6 +16,7 @@ mod limits;
 mod operation;
 mod overload;
 mod questions;
+mod rate_limit;
 mod reload;
 mod shared;
 mod slow_store;

@@ -78,7 +78,8 @@ pub(super) fn hash_request(
     state.write_usize(demands.len());
     for demand in demands {
         write_counter(&mut state, &demand.counter);
-        (demand.hits, demand.peek).hash(&mut state);
+        // Tenants that share a counter do not share their request ids.
+        (demand.counter.tenant, demand.hits, demand.peek).hash(&mut state);
     }
     let fingerprint = state.finish();
     request_id.hash(&mut state);

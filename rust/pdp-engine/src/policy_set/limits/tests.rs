@@ -157,7 +157,7 @@ const RATE: &str = "algorithm: fixed_window, limit: 5, window: 60s";
 fn names_are_checked_across_the_list() {
     let named = |name: &str, more: &str| format!("name: {name}, {RATE}, key: tenant{more}");
     let found = faults(&list("", &[&named("a", ""), &named("b", ""), &named("a", "")]));
-    assert!(found.contains("limit `a` is named twice"), "{found}");
+    assert!(found.contains("l.yaml:4:12: document: limit `a`: stands twice"), "{found}");
     let found = faults(&list("", &[&named("a", ", replaces: [nope]"), &named("ab", "")]));
     assert!(found.starts_with("l.yaml:2:12: ") && found.contains("`replaces` names `nope`"), "{found}");
     let found = faults(&list("", &[&named("ab", ""), &named("a", ", replaces: [a]")]));

@@ -3,6 +3,9 @@
 mod answer;
 mod headers;
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use pdp_engine::{Facts, LimitSpend, Question, Request, SpendLimit, Text};
