@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pdp.client import AsyncClient, Client, ClientOptions, TlsFiles
+from pdp.client import AsyncClient, Client, ClientOptions, Priority, TlsFiles
 from pdp.errors import AccessDenied, InvalidRequestError, PdpError, RequestError
 from pdp.model import (
     Behaviour,
@@ -57,6 +57,7 @@ __all__ = [
     "Location",
     "Payload",
     "PdpError",
+    "Priority",
     "Question",
     "ReasonCode",
     "RequestError",

@@ -1,4 +1,4 @@
-"""`pdp limits import`."""
+"""`pdp limits`: the group, and `pdp limits import`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from pdp.cli import _limits_counters
 from pdp.cli._output import ERR, OUT
 from pdp.errors import ConfigError
 
@@ -23,6 +24,11 @@ class _Algorithm(StrEnum):
 @app.callback()
 def limits() -> None:
     """Brings and inspects limits."""
+
+
+app.command("inspect")(_limits_counters.inspect)
+app.command("reset")(_limits_counters.reset)
+app.command("top")(_limits_counters.top)
 
 
 @app.command("import")

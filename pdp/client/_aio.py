@@ -99,7 +99,9 @@ class AsyncClient:
         timeout: float | None = None,  # noqa: ASYNC109
     ) -> AsyncIterator[CheckResult]:
         """Results as they come; see `Client.stream`."""
-        call = self._connect().check_stream(_messages(requests), timeout=timeout)
+        call = self._connect().check_stream(
+            _messages(requests), timeout=timeout, metadata=self._options.metadata()
+        )
         try:
             async for answer in call:
                 yield CheckResult.from_proto(answer.result)
@@ -140,7 +142,9 @@ class AsyncClient:
         while True:
             call = getattr(self._connect(), method)
             try:
-                return await call(message, timeout=max(end - loop.time(), 0.001))
+                return await call(
+                    message, timeout=max(end - loop.time(), 0.001), metadata=self._options.metadata()
+                )
             except grpc.RpcError as failure:
                 wait = None
                 if may_retry(failure, repeatable=repeatable):

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 import grpc
 
 from pdp.errors import ConfigError
+
+
+class Priority(StrEnum):
+    """How much a client's calls matter; an overloaded decision point refuses the others first."""
+
+    CRITICAL = "critical"
+    DEFAULT = "default"
+    SHEDDABLE = "sheddable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +47,7 @@ class ClientOptions:
         backoff_seconds: Longest wait before the first retry; doubles with each further one.
         keep_alive_seconds: Interval of keep-alive pings on an idle connection.
         max_message_bytes: Largest answer accepted.
+        priority: How much the calls matter when the decision point is overloaded.
         tls: TLS files; None means plaintext.
     """
 
@@ -46,6 +56,7 @@ class ClientOptions:
     backoff_seconds: float = 0.02
     keep_alive_seconds: float = 30.0
     max_message_bytes: int = 16 * 1024 * 1024
+    priority: Priority = Priority.DEFAULT
     tls: TlsFiles | None = None
 
     def __post_init__(self) -> None:
@@ -54,6 +65,10 @@ class ClientOptions:
             raise ConfigError("timeout_seconds", f"`{self.timeout_seconds}` must be above 0")
         if self.attempts < 1:
             raise ConfigError("attempts", f"`{self.attempts}` must be 1 or more")
+
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """Metadata of each call; what is the default anyway is not sent."""
+        return () if self.priority is Priority.DEFAULT else (("pdp-priority", self.priority.value),)
 
     def channel_arguments(self) -> list[tuple[str, int | str]]:
         """Arguments of the gRPC channel."""

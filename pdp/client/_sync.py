@@ -122,7 +122,9 @@ class Client:
         Raises:
             RequestError: When the stream breaks.
         """
-        call = self._connect().check_stream(iter(stream_requests(requests)), timeout=timeout)
+        metadata = self._options.metadata()
+        messages = iter(stream_requests(requests))
+        call = self._connect().check_stream(messages, timeout=timeout, metadata=metadata)
         try:
             for answer in call:
                 yield CheckResult.from_proto(answer.result)
@@ -179,7 +181,9 @@ class Client:
         while True:
             call = getattr(self._connect(), method)
             try:
-                return call(message, timeout=max(end - time.monotonic(), 0.001))
+                return call(
+                    message, timeout=max(end - time.monotonic(), 0.001), metadata=self._options.metadata()
+                )
             except grpc.RpcError as failure:
                 wait = None
                 if may_retry(failure, repeatable=repeatable):

@@ -175,6 +175,23 @@ class StateConfig(_Section):
     ] = 1_000
 
 
+class OverloadConfig(_Section):
+    """When calls are refused because they wait too long."""
+
+    target_ms: Annotated[
+        int, Unit("milliseconds"), Field(ge=1, le=10_000, description="Wait above which a queue is too long.")
+    ] = 5
+    interval_ms: Annotated[
+        int,
+        Unit("milliseconds"),
+        Field(
+            ge=10,
+            le=60_000,
+            description="Time for which every call waits longer than the target before any is refused.",
+        ),
+    ] = 100
+
+
 class LogConfig(_Section):
     """Log lines, written to standard error."""
 
@@ -239,6 +256,9 @@ class Config(BaseSettings):
     max_in_flight: Annotated[
         int, Field(ge=1, le=1_000_000, description="Calls in progress at once over all connections.")
     ] = 4096
+    overload: Annotated[OverloadConfig, Field(description="When calls are refused for want of time.")] = (
+        OverloadConfig()
+    )
     keep_alive_interval_ms: Annotated[
         int,
         Unit("milliseconds"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -83,7 +84,8 @@ class CelReference:
     def _add(self, expression: Any) -> None:
         text = _source(expression)
         try:
-            self._programs[text] = self._environment.program(self._environment.compile(text))
+            program = self._environment.program(self._environment.compile(text), {"network": _network})
+            self._programs[text] = program
         except self._celpy.CELParseError as fault:
             raise CelReferenceError(f"cel-python refuses `{text}`: {fault}") from fault
 
@@ -130,6 +132,17 @@ def expression_value(text: str, document: Mapping[str, Any]) -> str:
         CelReferenceError: When cel-python is not installed or refuses the expression.
     """
     return CelReference(json.dumps({"rule": {"match": [{"output": text}]}})).value(document)
+
+
+def _network(address: Any, v4: Any, v6: Any) -> Any:
+    """`network`, which is no part of CEL, for cel-python: an address' network in CIDR notation."""
+    if "%" in address:
+        raise ValueError("a zone is no part of an address")
+    ip = ipaddress.ip_address(str(address))
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+        ip = ip.ipv4_mapped
+    prefix = int(v4) if ip.version == 4 else int(v6)  # noqa: PLR2004 - the version of IP
+    return str(ipaddress.ip_network(f"{ip}/{prefix}", strict=False))
 
 
 def _activation(celpy: Any, document: Mapping[str, Any]) -> dict[str, Any]:

@@ -251,6 +251,30 @@ fn addresses_follow_the_network_extension() {
 }
 
 #[test]
+fn network_names_what_an_address_is_counted_with() {
+    holds(&[
+        "network(transport.source_ip, 24, 64) == '10.1.2.0/24' && network('10.1.2.3', 32, 64) == '10.1.2.3/32'",
+        "network('2001:DB8:0:1:2:3:4:5', 24, 64) == '2001:db8:0:1::/64' && network('::1', 24, 0) == '::/0'",
+        "network('::ffff:192.0.2.7', 24, 64) == '192.0.2.0/24' && network('192.0.2.7', 0, 64) == '0.0.0.0/0'",
+        "network('2001:db8::1', 99, 128) == '2001:db8::1/128'",
+        "network(transport.source_ip, 24, 64) + '/x' == '10.1.2.0/24/x'",
+    ]);
+    fails(&[
+        "network(subject.id, 24, 64) == 'x'",
+        "network('10.0.0.1', 33, 64) == 'x'",
+        "network('::1', 24, 129) == 'x'",
+        "network('10.0.0.1', -1, 64) == 'x'",
+        "network('10.0.0.0/8', 24, 64) == 'x'",
+        "network('fe80::1%eth0', 24, 64) == 'x'",
+    ]);
+    refused(&[
+        "network('10.0.0.1')",
+        "network('10.0.0.1', 24)",
+        "network(transport.source_ip, 24, 64) + 1 == 'x'",
+    ]);
+}
+
+#[test]
 fn mapped_address_cannot_slip_past_a_network() {
     let mut document = document();
     document["transport"]["source_ip"] = json!("::ffff:10.0.0.1");

@@ -17,7 +17,9 @@ mod runtime;
 mod service;
 mod watch;
 
-pub use config::{ConfigError, EngineConfig, EvaluationConfig, ServerConfig, StateConfig, TlsConfig};
+pub use config::{
+    ConfigError, EngineConfig, EvaluationConfig, OverloadConfig, ServerConfig, StateConfig, TlsConfig,
+};
 pub use decider::Decider;
 pub use errors::InvalidRequest;
 pub use logging::init_logging;

@@ -131,7 +131,7 @@ impl Server {
         let (health, standard) = standard::public()?;
         let service = DecisionService {
             decider: decider.clone(),
-            admission: Admission::new(decider.metrics().clone(), config.max_in_flight),
+            admission: Admission::new(decider.metrics().clone(), config.max_in_flight, config.overload),
             drain: signal.clone(),
             max_message_bytes: config.max_message_bytes,
             stream_in_flight: config.stream_in_flight,

@@ -1,10 +1,11 @@
 //! Counters behind one trait: memory, the embedded default of one node, Redis or Valkey for many, and leases on
-//! those.
+//! those. Beside them, who talks most.
 
 pub mod lease;
 pub mod memory;
 pub mod redis;
 mod store;
+pub mod talkers;
 
 pub use lease::{LeaseOptions, LeasedStore};
 pub use memory::{MemoryStats, MemoryStore, MemoryStoreOptions};

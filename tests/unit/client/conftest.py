@@ -28,6 +28,7 @@ class Script:
         seen: Requests in order of arrival.
         reports: Reports in order of arrival.
         deadlines: Seconds left of each call.
+        priorities: Priority of each call, where it says one.
     """
 
     failures: list[tuple[grpc.StatusCode, pb.ErrorDetail | None]] = field(default_factory=list)
@@ -35,10 +36,13 @@ class Script:
     seen: list[pb.CheckRequest] = field(default_factory=list)
     reports: list[pb.ReportUsageRequest] = field(default_factory=list)
     deadlines: list[float] = field(default_factory=list)
+    priorities: list[str | None] = field(default_factory=list)
     target: str = ""
 
     def _open(self, context: grpc.ServicerContext) -> None:
         self.deadlines.append(context.time_remaining() or 0.0)
+        metadata: Any = context.invocation_metadata()
+        self.priorities.append(dict(metadata).get("pdp-priority"))
         if self.failures:
             code, detail = self.failures.pop(0)
             if detail is not None:

@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime};
 use pdp_policy::Input;
 use uuid::Uuid;
 
+pub use self::limits::Counted;
 pub use self::options::{BudgetOptions, MemoStats, RequestFault, WorkerOptions};
 use crate::combine::plain;
 use crate::decision::{Decision, Effect, Obligation, Question, Reason, ReasonCode, Verdict};
@@ -354,6 +355,11 @@ impl Worker {
 }
 
 impl Pending {
+    /// What the request is counted under, in the order of the outcomes given to [`Worker::finish`].
+    pub fn counters<'a>(&'a self, set: &'a PolicySet) -> impl Iterator<Item = Counted<'a>> + Clone {
+        self.limits.iter().flat_map(|plan| plan.counters(set))
+    }
+
     /// Spends the request's limits in groups, each whole or not at all. The outcomes given to
     /// [`Worker::finish`] are the groups' outcomes, one after the other.
     pub fn spend(

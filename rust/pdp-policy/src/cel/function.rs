@@ -46,6 +46,7 @@ pub const FUNCTIONS: &[(&str, &[usize])] = &[
     ("math.sign", &[1]),
     ("math.sqrt", &[1]),
     ("math.trunc", &[1]),
+    ("network", &[3]),
     ("sets.contains", &[2]),
     ("sets.equivalent", &[2]),
     ("sets.intersects", &[2]),

@@ -1,4 +1,6 @@
-//! The functions of the `network` extension.
+//! The functions of the `network` extension, and `network`, which is our own.
+
+use std::net::IpAddr;
 
 use cel::common::types::{CelBool, CelInt, CelString};
 use cel::{DeclarationError, Env, ExecutionError};
@@ -15,6 +17,7 @@ pub(super) fn register(env: &mut Env) -> Result<(), DeclarationError> {
     cel::add_overload!(env, fn is_ip: (CelString) -> CelBool, name = "isIP")?;
     cel::add_overload!(env, fn is_cidr: (CelString) -> CelBool, name = "isCIDR")?;
     cel::add_overload!(env, fn is_canonical: (CelString) -> Result<CelBool>, name = "ip.isCanonical")?;
+    cel::add_overload!(env, fn network: (CelString, CelInt, CelInt) -> Result<CelString>)?;
     cel::add_overload!(env, fn ip_text: (Ip) -> CelString, name = "string")?;
     cel::add_overload!(env, fn cidr_text: (Cidr) -> CelString, name = "string")?;
     cel::add_member_overload!(env, fn family: (Ip) -> CelInt)?;
@@ -52,6 +55,18 @@ fn is_cidr(text: &CelString<'_>) -> CelBool {
 
 fn is_canonical(text: &CelString<'_>) -> Result<CelBool, ExecutionError> {
     Ok(CelBool::from(ip(text)?.0.to_string() == text.inner()))
+}
+
+/// The network of an address as text in CIDR notation: of `v4` bits for IPv4, of `v6` for IPv6. An IPv4
+/// address written as IPv6 is IPv4: it must not count under another network.
+fn network(text: &CelString<'_>, v4: &CelInt, v6: &CelInt) -> Result<CelString<'static>, ExecutionError> {
+    let refuse = |message: &str| fault("network", message.to_owned());
+    let address: IpAddr = text.inner().parse().map_err(|_| refuse("not an IP address"))?;
+    let address = address.to_canonical();
+    let (prefix, most) = if address.is_ipv4() { (v4, 32) } else { (v6, 128) };
+    let prefix = u8::try_from(*prefix.inner()).ok().filter(|prefix| *prefix <= most);
+    let prefix = prefix.ok_or_else(|| refuse("a prefix has 0 to 32 bits for IPv4, 0 to 128 for IPv6"))?;
+    Ok(cidr_text(&Cidr { address, prefix }.masked()))
 }
 
 fn ip_text(ip: &Ip) -> CelString<'static> {

@@ -328,7 +328,7 @@ impl Inference<'_> {
                 "lowerAscii" | "upperAscii" | "trim" | "replace" | "join" | "substring" | "charAt" | "format",
                 Some(_),
             )
-            | ("string", None) => Kind::Text,
+            | ("string" | "network", None) => Kind::Text,
             ("split", Some(_)) => Kind::List(Box::new(Kind::Text)),
             ("double", None) => Kind::Double,
             ("uint", None) => Kind::Uint,

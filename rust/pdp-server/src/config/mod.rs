@@ -66,6 +66,8 @@ pub struct ServerConfig {
     pub stream_in_flight: usize,
     /// Calls in progress at once over all connections, 1 to 1,000,000.
     pub max_in_flight: usize,
+    /// When calls are refused for want of time.
+    pub overload: OverloadConfig,
     /// Idle time before a connection is probed, at least 1,000 ms.
     pub keep_alive_interval_ms: u64,
     /// Time a probe may take, at least 100 ms.
@@ -98,6 +100,7 @@ impl Default for ServerConfig {
             max_connections: 1_024,
             stream_in_flight: 64,
             max_in_flight: 4_096,
+            overload: OverloadConfig::default(),
             keep_alive_interval_ms: 30_000,
             keep_alive_timeout_ms: 10_000,
             drain_timeout_ms: 10_000,
@@ -164,6 +167,22 @@ impl Default for EvaluationConfig {
     }
 }
 
+/// When calls are refused because they wait too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OverloadConfig {
+    /// Wait above which a queue is too long, 1 to 10,000 ms.
+    pub target_ms: u64,
+    /// Time for which every call waits longer than the target before any is refused, 10 to 60,000 ms.
+    pub interval_ms: u64,
+}
+
+impl Default for OverloadConfig {
+    fn default() -> Self {
+        Self { target_ms: 5, interval_ms: 100 }
+    }
+}
+
 /// The addresses of a checked configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listeners {
@@ -222,6 +241,13 @@ impl EvaluationConfig {
     }
 }
 
+impl OverloadConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        within("overload.target_ms", self.target_ms, 1..=10_000)?;
+        within("overload.interval_ms", self.interval_ms, 10..=60_000)
+    }
+}
+
 impl EngineConfig {
     /// Parses and checks the document.
     ///
@@ -262,6 +288,7 @@ impl ServerConfig {
         within("max_connections", config.max_connections as u64, 1..=1_000_000)?;
         within("stream_in_flight", config.stream_in_flight as u64, 1..=10_000)?;
         within("max_in_flight", config.max_in_flight as u64, 1..=1_000_000)?;
+        config.overload.check()?;
         within("keep_alive_interval_ms", config.keep_alive_interval_ms, 1000..=86_400_000)?;
         within("keep_alive_timeout_ms", config.keep_alive_timeout_ms, 100..=3_600_000)?;
         within("drain_timeout_ms", config.drain_timeout_ms, 0..=3_600_000)?;

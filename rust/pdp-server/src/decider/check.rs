@@ -177,6 +177,7 @@ fn decide(
     outcomes: &[LimitOutcome],
     ticket: Ticket,
 ) -> Decision {
+    seat.see(ticket.start, &request.facts, &pending, outcomes);
     let decision = worker.finish(request, pending, outcomes, ticket.decision_id);
     seat.count(&decision, ticket.start.elapsed(), worker.memo_stats());
     decision

@@ -24,6 +24,7 @@ use pdp_engine::{PolicySet, Request, Text, Worker, WorkerOptions};
 use pdp_proto::envoy::service::ratelimit::v3::{RateLimitRequest, RateLimitResponse};
 use pdp_proto::v1::{self as proto, ErrorDetail, check_result::Outcome};
 use pdp_state::StateStore;
+use pdp_state::talkers::{TalkerOptions, Talkers};
 
 use self::check::{Answer, Check, Finish, Waiting};
 use crate::convert;
@@ -44,6 +45,7 @@ struct Shared {
     options: WorkerOptions,
     state: State,
     metrics: Arc<Metrics>,
+    talkers: Talkers,
 }
 
 /// Decides requests from the active policy set; cheap to clone.
@@ -63,7 +65,8 @@ impl Decider {
     #[must_use]
     pub fn new(set: PolicySet, options: WorkerOptions, state: State) -> Self {
         let active = ArcSwap::from_pointee(Active { set: Arc::new(set), loaded_at: SystemTime::now() });
-        Self { shared: Arc::new(Shared { active, options, state, metrics: Arc::default() }) }
+        let talkers = Talkers::new(TalkerOptions::default(), Instant::now(), SystemTime::now());
+        Self { shared: Arc::new(Shared { active, options, state, metrics: Arc::default(), talkers }) }
     }
 
     /// The set that serves.
@@ -97,6 +100,12 @@ impl Decider {
     #[must_use]
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.shared.metrics
+    }
+
+    /// Who asks most.
+    #[must_use]
+    pub fn talkers(&self) -> &Talkers {
+        &self.shared.talkers
     }
 
     /// Counters, and how they fare.

@@ -5,9 +5,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pdp_engine::worker::MemoStats;
+use pdp_engine::limit::LimitOutcome;
+use pdp_engine::request::Facts;
+use pdp_engine::worker::{MemoStats, Pending};
 use pdp_engine::{Decision, PolicySet, Worker};
 use pdp_proto::v1::ErrorDetail;
+use pdp_state::talkers::{LimitSighting, Sighting, ThreadTalkers};
 
 use super::Shared;
 use crate::errors;
@@ -23,13 +26,19 @@ pub(super) struct Seat {
     seen: Cell<MemoStats>,
     metrics: Arc<ThreadMetrics>,
     limits: Arc<LimitMetrics>,
+    talkers: Arc<ThreadTalkers>,
 }
 
 impl Seat {
-    pub(super) fn new(worker: Worker, shared: &Shared, metrics: Arc<ThreadMetrics>) -> Self {
+    pub(super) fn new(
+        worker: Worker,
+        shared: &Shared,
+        metrics: Arc<ThreadMetrics>,
+        talkers: Arc<ThreadTalkers>,
+    ) -> Self {
         let set = worker.policy_set().clone();
         let limits = shared.metrics.limits.register(&set);
-        Self { set, worker: RefCell::new(worker), seen: Cell::default(), metrics, limits }
+        Self { set, worker: RefCell::new(worker), seen: Cell::default(), metrics, limits, talkers }
     }
 
     /// The set of the worker.
@@ -63,6 +72,25 @@ impl Seat {
             *seat = worker;
             self.seen.set(MemoStats::default());
         }
+    }
+
+    /// Takes note of who asks, and of what their limits said, in the order of `outcomes`.
+    pub(super) fn see(&self, now: Instant, facts: &Facts, pending: &Pending, outcomes: &[LimitOutcome]) {
+        let limits = pending.counters(&self.set).zip(outcomes);
+        let refused = limits.clone().any(|(limit, outcome)| limit.decides && !outcome.admitted);
+        let sighting = Sighting {
+            tenant: facts.tenant.as_deref(),
+            function: facts.function.as_ref().map(|function| function.id.as_ref()),
+            source: facts.transport.as_ref().and_then(|transport| transport.source_ip.as_deref()),
+            refused,
+        };
+        let limits = limits.map(|(limit, outcome)| LimitSighting {
+            policy_id: limit.policy_id,
+            limit: limit.limit,
+            key: limit.key,
+            refused: !outcome.admitted,
+        });
+        self.talkers.see(now, &sighting, limits);
     }
 
     /// Counts a decision.

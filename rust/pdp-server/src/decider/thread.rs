@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Instant, SystemTime};
 
 use pdp_engine::{PolicySet, Request, Worker};
+use pdp_state::talkers::ThreadTalkers;
 
 use super::check::{Check, Finish, Ticket};
 use super::identifier::IdentifierSource;
@@ -27,6 +28,7 @@ pub(super) struct ThreadState {
     warmed: Option<Worker>,
     identifiers: IdentifierSource,
     metrics: Arc<ThreadMetrics>,
+    talkers: Arc<ThreadTalkers>,
 }
 
 /// Runs `work` with this thread's state. `None` when a decision is already in
@@ -51,13 +53,15 @@ impl ThreadState {
     fn new(decider: &Decider) -> Self {
         let shared = &decider.shared;
         let metrics = shared.metrics.register();
+        let talkers = shared.talkers.register();
         let worker = Worker::new(decider.active_set(), &shared.options);
         Self {
             owner: Arc::downgrade(shared),
-            seat: Rc::new(Seat::new(worker, shared, metrics.clone())),
+            seat: Rc::new(Seat::new(worker, shared, metrics.clone(), talkers.clone())),
             warmed: None,
             identifiers: IdentifierSource::new(),
             metrics,
+            talkers,
         }
     }
 
@@ -81,7 +85,8 @@ impl ThreadState {
     fn sit(&mut self, decider: &Decider, set: &Arc<PolicySet>) {
         let ready = self.warmed.take().filter(|worker| Arc::ptr_eq(worker.policy_set(), set));
         let worker = ready.unwrap_or_else(|| Worker::new(set.clone(), &decider.shared.options));
-        self.seat = Rc::new(Seat::new(worker, &decider.shared, self.metrics.clone()));
+        let (metrics, talkers) = (self.metrics.clone(), self.talkers.clone());
+        self.seat = Rc::new(Seat::new(worker, &decider.shared, metrics, talkers));
     }
 
     /// Begins one check.

@@ -15,6 +15,8 @@ pub(crate) use limits::LimitMetrics;
 use limits::LimitTables;
 pub use render::Snapshot;
 
+use crate::service::priority::{Priority, ShedReason};
+
 /// Upper bounds of the latency buckets, in microseconds.
 const BUCKETS_MICROSECONDS: [u64; 14] =
     [10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 1_000_000];
@@ -99,6 +101,10 @@ pub struct Metrics {
     /// Sums of threads that have ended.
     retired: ThreadMetrics,
     errors: [Counter; REASONS],
+    /// Calls not admitted, by reason and priority.
+    shed: [[Counter; 3]; 3],
+    /// Nanoseconds that calls waited at least, of each request thread.
+    queues: Mutex<Vec<Arc<Counter>>>,
     pub(crate) limits: LimitTables,
     pub(crate) panics: Counter,
     /// Decisions whose usage token would have been too large.
@@ -124,6 +130,20 @@ impl Metrics {
         let mut threads = self.threads();
         threads.retain(|thread| !Arc::ptr_eq(thread, metrics));
         self.retired.add(metrics);
+    }
+
+    /// A gauge for the wait of a thread that starts to take calls, in nanoseconds.
+    pub(crate) fn queue(&self) -> Arc<Counter> {
+        let queue = Arc::<Counter>::default();
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner).push(queue.clone());
+        queue
+    }
+
+    /// Counts a call that was not admitted.
+    pub(crate) fn shed(&self, reason: ShedReason, priority: Priority) {
+        if let Some(counter) = self.shed.get(reason as usize).and_then(|row| row.get(priority as usize)) {
+            counter.add(1);
+        }
     }
 
     /// Counts a refused request.

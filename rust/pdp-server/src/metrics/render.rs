@@ -1,7 +1,7 @@
 //! The Prometheus text exposition format, version 0.0.4.
 
 use std::fmt::{self, Write};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use pdp_engine::{PolicySet, Question};
 use pdp_proto::v1::ErrorReason;
@@ -9,6 +9,7 @@ use pdp_state::{Health, Metric, MetricKind};
 
 use super::limits::Escaped;
 use super::{BUCKETS_MICROSECONDS, Counter, Metrics, ThreadMetrics};
+use crate::service::priority::{Priority, ShedReason};
 
 /// What the counters do not know of the server.
 #[derive(Clone, Default)]
@@ -59,6 +60,7 @@ impl Metrics {
         )?;
         gauge(out, "pdp_in_flight", "Calls in progress.", self.in_flight.get())?;
         gauge(out, "pdp_connections", "Connections open.", self.connections.get())?;
+        self.overload(out)?;
         if let Some(health) = &snapshot.health {
             let help = "1 while the state store answers; it is counted by policy while it does not.";
             gauge(out, "pdp_state_available", help, u64::from(health.available))?;
@@ -77,6 +79,32 @@ impl Metrics {
         count(out, "pdp_connections_refused_total", help, &self.connections_refused)?;
         let help = "Connections closed before their first call: TLS failed, or nothing was sent.";
         count(out, "pdp_handshakes_failed_total", help, &self.handshakes_failed)
+    }
+
+    fn overload(&self, out: &mut String) -> fmt::Result {
+        let queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        let longest = queues.iter().map(|queue| queue.get()).max().unwrap_or_default();
+        drop(queues);
+        head(
+            out,
+            "pdp_queue_seconds",
+            "gauge",
+            "Least wait of calls in the last interval, on the slowest thread.",
+        )?;
+        writeln!(out, "pdp_queue_seconds {}", std::time::Duration::from_nanos(longest).as_secs_f64())?;
+        head(
+            out,
+            "pdp_shed_total",
+            "counter",
+            "Calls refused before they were read, by reason and priority.",
+        )?;
+        for (reason, row) in ShedReason::ALL.into_iter().map(ShedReason::name).zip(&self.shed) {
+            for (priority, counter) in Priority::ALL.into_iter().map(Priority::name).zip(row) {
+                let count = counter.get();
+                writeln!(out, "pdp_shed_total{{reason=\"{reason}\",priority=\"{priority}\"}} {count}")?;
+            }
+        }
+        Ok(())
     }
 
     fn refusals(&self, out: &mut String) -> fmt::Result {

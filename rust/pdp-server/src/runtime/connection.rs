@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
@@ -119,7 +119,9 @@ pub(crate) async fn serve(
 async fn serve_http(stream: impl AsyncRead + AsyncWrite + Unpin + 'static, options: &Rc<ConnectionOptions>) {
     let service = service_fn(|request| {
         let options = options.clone();
-        async move { Ok::<_, std::convert::Infallible>(options.service.call(request).await) }
+        // Now its headers are read; its turn comes when the thread has answered what came before.
+        let arrived = Instant::now();
+        async move { Ok::<_, std::convert::Infallible>(options.service.call(request, arrived).await) }
     });
     let connection = options.http.serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);

@@ -72,9 +72,12 @@ pub(crate) fn start(
     Ok((ThreadHandle { commands, connections: Arc::default() }, thread))
 }
 
-fn run(runtime: &Runtime, mut commands: UnboundedReceiver<Command>, options: ConnectionOptions) -> bool {
+fn run(runtime: &Runtime, mut commands: UnboundedReceiver<Command>, mut options: ConnectionOptions) -> bool {
     let local = LocalSet::new();
+    let (admission, load) = options.service.admission.for_thread();
+    options.service.admission = admission;
     let options = Rc::new(options);
+    local.spawn_local(async move { load.probe().await });
     local.block_on(runtime, async move {
         let mut connections = JoinSet::new();
         let until = loop {

@@ -10,6 +10,8 @@ mod body;
 mod deadline;
 pub(crate) mod drain;
 mod frame;
+pub(crate) mod overload;
+pub(crate) mod priority;
 mod rate_limit;
 pub(crate) mod standard;
 mod stream;
@@ -26,7 +28,7 @@ use tonic::Status;
 use tonic::service::Routes;
 use tower::Service;
 
-use self::admission::Admission;
+use self::admission::{Admission, Permit};
 pub(crate) use self::body::ResponseBody;
 use self::body::{answer, failure, response};
 use self::drain::{DrainSignal, EndsAtDrain};
@@ -54,29 +56,55 @@ pub(crate) struct DecisionService {
     pub(crate) standard: Routes,
 }
 
+/// Calls that decide.
+enum Call {
+    Check,
+    CheckBatch,
+    CheckStream,
+    ReportUsage,
+    ShouldRateLimit,
+}
+
 impl DecisionService {
-    /// Answers one call.
-    pub(crate) async fn call(&self, request: Request<Incoming>) -> Response<ResponseBody> {
+    /// Answers one call, whose headers were read at `arrived`.
+    pub(crate) async fn call(&self, request: Request<Incoming>, arrived: Instant) -> Response<ResponseBody> {
         if let Some(refusal) = not_grpc(&request) {
             return refusal;
         }
-        let answered = match request.uri().path() {
-            "/pdp.v1.PolicyDecisionService/Check" => self.check(request).await,
-            "/pdp.v1.PolicyDecisionService/CheckBatch" => self.check_batch(request).await,
-            "/pdp.v1.PolicyDecisionService/CheckStream" => self.check_stream(request),
-            "/pdp.v1.PolicyDecisionService/ReportUsage" => self.report_usage(request).await,
-            "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit" => {
-                self.should_rate_limit(request).await
-            }
+        let call = match request.uri().path() {
+            "/pdp.v1.PolicyDecisionService/Check" => Call::Check,
+            "/pdp.v1.PolicyDecisionService/CheckBatch" => Call::CheckBatch,
+            "/pdp.v1.PolicyDecisionService/CheckStream" => Call::CheckStream,
+            "/pdp.v1.PolicyDecisionService/ReportUsage" => Call::ReportUsage,
+            "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit" => Call::ShouldRateLimit,
             _ => return self.other(request).await,
+        };
+        let permit = match self.admission.admit(request.headers(), arrived) {
+            Ok(permit) => permit,
+            Err(refusal) => {
+                let _ = self.decider.counted::<()>(Err(refusal.error.clone()));
+                return refusal.response();
+            }
+        };
+        let deadline = deadline::deadline(request.headers(), arrived);
+        let answered = match call {
+            Call::Check => self.check(request, deadline, permit).await,
+            Call::CheckBatch => self.check_batch(request, deadline, permit).await,
+            Call::CheckStream => Ok(self.check_stream(request, deadline, permit)),
+            Call::ReportUsage => self.report_usage(request, deadline, permit).await,
+            Call::ShouldRateLimit => self.should_rate_limit(request, deadline, permit).await,
         };
         answered.unwrap_or_else(|error| failure(&error))
     }
 
-    async fn check(&self, request: Request<Incoming>) -> Result<Response<ResponseBody>, ErrorDetail> {
-        let _permit = self.decider.counted(self.admission.admit())?;
-        let deadline = deadline::deadline(request.headers(), Instant::now());
+    async fn check(
+        &self,
+        request: Request<Incoming>,
+        deadline: Option<Instant>,
+        mut permit: Permit,
+    ) -> Result<Response<ResponseBody>, ErrorDetail> {
         let message = self.decider.counted(self.read_one(request, deadline).await)?;
+        permit.begin();
         let decided = match self.decider.begin_encoded(message, deadline) {
             Check::Done(decided) => decided,
             Check::Waiting(waiting) => by(deadline, waiting).await.unwrap_or_else(Err),
@@ -84,9 +112,12 @@ impl DecisionService {
         self.decider.counted(decided).map(|decided| answer(&decided))
     }
 
-    async fn check_batch(&self, request: Request<Incoming>) -> Result<Response<ResponseBody>, ErrorDetail> {
-        let _permit = self.decider.counted(self.admission.admit())?;
-        let deadline = deadline::deadline(request.headers(), Instant::now());
+    async fn check_batch(
+        &self,
+        request: Request<Incoming>,
+        deadline: Option<Instant>,
+        _permit: Permit,
+    ) -> Result<Response<ResponseBody>, ErrorDetail> {
         let message = self.decider.counted(self.read_one(request, deadline).await)?;
         let mut batch = self.decider.open_batch(message, deadline)?;
         let mut turn = Instant::now();
@@ -105,21 +136,27 @@ impl DecisionService {
         }
     }
 
-    async fn report_usage(&self, request: Request<Incoming>) -> Result<Response<ResponseBody>, ErrorDetail> {
-        let _permit = self.decider.counted(self.admission.admit())?;
-        let deadline = deadline::deadline(request.headers(), Instant::now());
+    async fn report_usage(
+        &self,
+        request: Request<Incoming>,
+        deadline: Option<Instant>,
+        _permit: Permit,
+    ) -> Result<Response<ResponseBody>, ErrorDetail> {
         let message = self.decider.counted(self.read_one(request, deadline).await)?;
         let settled = by(deadline, self.decider.report_usage(message)).await.and_then(|settled| settled);
         self.decider.counted(settled).map(|settled| answer(&settled))
     }
 
-    fn check_stream(&self, request: Request<Incoming>) -> Result<Response<ResponseBody>, ErrorDetail> {
-        let permit = self.decider.counted(self.admission.admit())?;
-        let deadline = deadline::deadline(request.headers(), Instant::now());
+    fn check_stream(
+        &self,
+        request: Request<Incoming>,
+        deadline: Option<Instant>,
+        permit: Permit,
+    ) -> Response<ResponseBody> {
         let reader = MessageReader::new(request.into_body(), self.max_message_bytes);
         let decider = self.decider.clone();
         let stream = StreamBody::new(decider, reader, self.stream_in_flight, deadline, &self.drain, permit);
-        Ok(response(ResponseBody::Stream(Box::new(stream))))
+        response(ResponseBody::Stream(Box::new(stream)))
     }
 
     async fn other(&self, request: Request<Incoming>) -> Response<ResponseBody> {

@@ -7,8 +7,9 @@ use hyper::body::Incoming;
 use pdp_engine::Text;
 use pdp_proto::v1::ErrorDetail;
 
+use super::admission::Permit;
 use super::body::answer;
-use super::{DecisionService, ResponseBody, by, deadline};
+use super::{DecisionService, ResponseBody, by};
 use crate::convert;
 use crate::decider::check::Check;
 
@@ -22,12 +23,13 @@ impl DecisionService {
     pub(super) async fn should_rate_limit(
         &self,
         request: Request<Incoming>,
+        deadline: Option<Instant>,
+        mut permit: Permit,
     ) -> Result<Response<ResponseBody>, ErrorDetail> {
-        let _permit = self.decider.counted(self.admission.admit())?;
-        let deadline = deadline::deadline(request.headers(), Instant::now());
         let request_id = request_id(request.headers());
         let own_headers = request.headers().get(OWN_HEADERS).is_some_and(|value| value == "off");
         let message = self.decider.counted(self.read_one(request, deadline).await)?;
+        permit.begin();
         let decided = match self.decider.begin_rate_limit(message, request_id, deadline) {
             Check::Done(decided) => decided,
             Check::Waiting(waiting) => by(deadline, waiting).await.unwrap_or_else(Err),

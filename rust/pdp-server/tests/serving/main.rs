@@ -14,6 +14,7 @@ mod embedded;
 mod encryption;
 mod limits;
 mod operation;
+mod overload;
 mod questions;
 mod rate_limit;
 mod reload;
@@ -21,6 +22,7 @@ mod shared;
 mod slow_store;
 mod stream;
 mod support;
+mod top;
 #[path = "../../../pdp-state/tests/support/valkey.rs"]
 #[allow(dead_code, unreachable_pub, reason = "shared with the store's own tests, which use all of it")]
 mod valkey;

@@ -51,6 +51,19 @@ struct Match {
     descriptor: Option<usize>,
 }
 
+/// What a request is counted under.
+#[derive(Clone, Copy, Debug)]
+pub struct Counted<'a> {
+    /// Policy that owns the limit.
+    pub policy_id: &'a str,
+    /// The limit's name.
+    pub limit: &'a str,
+    /// The key, as [`crate::limit::encode_key`] writes it.
+    pub key: &'a str,
+    /// Whether the limit decides, or only shadows.
+    pub decides: bool,
+}
+
 struct Want {
     position: u32,
     limit: Wanted,
@@ -256,6 +269,15 @@ impl LimitPlan {
         };
         let groups = self.wants.chunk_by(|a, b| a.group == b.group);
         groups.map(|wants| wants.iter().filter_map(demand).collect()).collect()
+    }
+
+    /// The counters of the groups' demands, in their order.
+    pub(crate) fn counters<'a>(&'a self, set: &'a PolicySet) -> impl Iterator<Item = Counted<'a>> + Clone {
+        self.wants.iter().filter_map(move |want| {
+            let (policy, limit) = self.limit(set, want)?;
+            let decides = want.group == Group::Enforced;
+            Some(Counted { policy_id: &policy.info.id, limit: &limit.name, key: &want.key, decides })
+        })
     }
 
     fn only_reads(&self, set: &PolicySet) -> bool {

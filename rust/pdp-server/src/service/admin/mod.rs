@@ -84,7 +84,7 @@ impl AdminService for Admin {
         &self,
         request: Request<proto::GetTopTalkersRequest>,
     ) -> Result<Response<proto::GetTopTalkersResponse>, Status> {
-        answered(top::talkers(self, request.into_inner()).await)
+        answered(top::talkers(self, request.into_inner()))
     }
 }
 
