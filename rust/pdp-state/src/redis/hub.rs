@@ -134,7 +134,8 @@ impl Hub {
         if failure.kind == FailureKind::Open {
             return;
         }
-        let opened = server.breaker.failed(failure.kind);
+        let patience_ms = u64::try_from(self.options.timeout.as_millis()).unwrap_or(u64::MAX);
+        let opened = server.breaker.failed(failure.kind, self.clock.elapsed_ms(), patience_ms);
         let mut status = lock(&self.status);
         status.last_failure = Some(failure.to_string());
         if !opened {
