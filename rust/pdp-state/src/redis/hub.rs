@@ -51,6 +51,7 @@ pub(crate) struct Tally {
     pub(crate) unreturned: AtomicU64,
     pub(crate) replayed: AtomicU64,
     pub(crate) local: AtomicU64,
+    pub(crate) outage: AtomicU64,
     pub(crate) batches: AtomicU64,
     pub(crate) groups: AtomicU64,
     pub(crate) reloaded: AtomicU64,

@@ -30,7 +30,7 @@ pub(super) async fn run(
         let Some((undo, _)) = others.map(|others| *others) else { continue };
         match lane::ask(lane, group, inner.deadline()).await {
             Ok(Told { status: Status::Stale, .. }) => {
-                give_back(inner, lane, spent, &mut Vec::new()).await;
+                give_back(inner, lane, spent, &mut []).await;
                 return Ok(Ran::Stale);
             }
             Ok(told) => {
@@ -49,7 +49,7 @@ pub(super) async fn run(
                 if failure.executed == Executed::Unknown {
                     Tally::add(&inner.hub.tally.unreturned, 1);
                 }
-                give_back(inner, lane, spent, &mut Vec::new()).await;
+                give_back(inner, lane, spent, &mut []).await;
                 return Err(failure);
             }
         }
@@ -62,7 +62,7 @@ async fn give_back(
     inner: &Arc<Inner>,
     lane: &Lane,
     spent: Vec<(Group, Vec<usize>)>,
-    outcomes: &mut Vec<LimitOutcome>,
+    outcomes: &mut [LimitOutcome],
 ) {
     for (undo, indices) in spent {
         // A part that was only read has nothing to give back.

@@ -11,8 +11,13 @@ use uuid::Uuid;
 use crate::question::{Ask, HOUR, admitted, bucket, hourly, policy, spend};
 use crate::valkey::{Valkey, until};
 
+/// A property of spending, and its name.
+type Spending = (&'static str, fn(&dyn LimitStore));
+/// Any other.
+type Behaviour = (&'static str, fn(&dyn StateStore));
+
 /// What a store does when it only spends.
-const SPENDS: &[(&str, fn(&dyn LimitStore))] = &[
+const SPENDS: &[Spending] = &[
     ("when one has no room none is spent", when_one_has_no_room_none_is_spent),
     ("two demands on one counter add up", two_demands_on_one_counter_add_up),
     ("a peek reads and never spends", a_peek_reads_and_never_spends),
@@ -27,7 +32,7 @@ const SPENDS: &[(&str, fn(&dyn LimitStore))] = &[
 ];
 
 /// What a store does beside.
-const ALL: &[(&str, fn(&dyn StateStore))] = &[
+const ALL: &[Behaviour] = &[
     ("a quota counts a calendar's period", a_quota_counts_a_calendars_period),
     ("what is held comes back", what_is_held_comes_back),
     ("what is held ends by itself", what_is_held_ends_by_itself),

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::behaviours;
 use crate::faults::metric;
 use crate::question::{Ask, admitted, bucket, hourly, policy, spend};
+use crate::tls::grant;
 use crate::valkey::{Valkey, until};
 
 const RANGES: [(u16, u16); 3] = [(0, 5_460), (5_461, 10_922), (10_923, 16_383)];
@@ -35,6 +36,12 @@ impl Cluster {
             server.command(&["CLUSTER", "ADDSLOTSRANGE", &from.to_string(), &to.to_string()]);
             server.command(&["CLUSTER", "MEET", "127.0.0.1", &servers[0].port.to_string()]);
         }
+        // The user of least privilege that docs/reference/redis-keys.md describes.
+        let grant = [grant(), vec!["+cluster|slots".to_owned(), "+asking".to_owned()]].concat();
+        let grant: Vec<&str> = grant.iter().map(String::as_str).collect();
+        servers.iter().for_each(|server| {
+            server.command(&grant);
+        });
         let cluster = Self { servers };
         until("the Cluster is whole", || {
             cluster.servers.iter().all(|server| {
@@ -47,7 +54,8 @@ impl Cluster {
 
     fn store(&self) -> Arc<RedisStore> {
         let port = self.servers[0].port;
-        let mut options = RedisOptions::from_url(&format!("redis+cluster://127.0.0.1:{port}")).unwrap();
+        let mut options =
+            RedisOptions::from_url(&format!("redis+cluster://pdp:s3cret-word@127.0.0.1:{port}")).unwrap();
         options.timeout = Duration::from_millis(500);
         RedisStore::connect(options).unwrap()
     }

@@ -18,7 +18,7 @@ use crate::question::{Ask, bucket, policy};
 use crate::valkey::Valkey;
 
 /// The grant that docs/reference/redis-keys.md tells operators to give.
-fn grant() -> Vec<String> {
+pub fn grant() -> Vec<String> {
     let page = include_str!("../../../../docs/reference/redis-keys.md");
     let line = page.lines().find(|line| line.starts_with("ACL SETUSER pdp ")).unwrap();
     line.split(' ').map(|word| word.replace("PASSWORD", "s3cret-word")).collect()
