@@ -21,27 +21,24 @@ struct Cluster {
     servers: Vec<Valkey>,
 }
 
+const OPTIONS: [&str; 6] =
+    ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--cluster-require-full-coverage", "no"];
+
+/// A server whose user has the rights that docs/reference/redis-keys.md describes.
+fn server() -> Valkey {
+    let server = Valkey::start(&OPTIONS);
+    let grant = [grant(), vec!["+cluster|slots".to_owned(), "+asking".to_owned()]].concat();
+    server.command(&grant.iter().map(String::as_str).collect::<Vec<_>>());
+    server
+}
+
 impl Cluster {
     fn start() -> Self {
-        let options = [
-            "--cluster-enabled",
-            "yes",
-            "--cluster-node-timeout",
-            "2000",
-            "--cluster-require-full-coverage",
-            "no",
-        ];
-        let servers: Vec<Valkey> = (0..3).map(|_| Valkey::start(&options)).collect();
+        let servers: Vec<Valkey> = (0..3).map(|_| server()).collect();
         for (server, (from, to)) in servers.iter().zip(RANGES) {
             server.command(&["CLUSTER", "ADDSLOTSRANGE", &from.to_string(), &to.to_string()]);
             server.command(&["CLUSTER", "MEET", "127.0.0.1", &servers[0].port.to_string()]);
         }
-        // The user of least privilege that docs/reference/redis-keys.md describes.
-        let grant = [grant(), vec!["+cluster|slots".to_owned(), "+asking".to_owned()]].concat();
-        let grant: Vec<&str> = grant.iter().map(String::as_str).collect();
-        servers.iter().for_each(|server| {
-            server.command(&grant);
-        });
         let cluster = Self { servers };
         until("the Cluster is whole", || {
             cluster.servers.iter().all(|server| {
@@ -242,4 +239,40 @@ fn a_server_that_is_away_stops_its_own_slots_only() {
     let served = tenants.iter().filter(|tenant| ask(tenant).spend(&*store).admitted).count();
     assert!((1..24).contains(&served), "{served}");
     cluster.servers[1].restart();
+}
+
+#[test]
+fn a_replica_that_takes_over_is_found_and_the_dead_server_forgotten() {
+    let mut cluster = Cluster::start();
+    let replica = server();
+    let (primary, seed) = (cluster.id(1), cluster.servers[0].port.to_string());
+    replica.command(&["CLUSTER", "MEET", "127.0.0.1", &seed]);
+    until("the replica knows its primary", || {
+        text(replica.command(&["CLUSTER", "NODES"])).contains(&primary)
+    });
+    replica.command(&["CLUSTER", "REPLICATE", &primary]);
+    until("it follows", || text(replica.command(&["INFO", "replication"])).contains("master_link_status:up"));
+    let store = cluster.store();
+    let (policy_id, limit) = (policy(), hourly(Algorithm::SlidingWindow, 5));
+    let tenants: Vec<String> = (0..24).map(|index| format!("tenant-{index}")).collect();
+    let spend_all = |hits| -> Vec<_> {
+        let ask = |tenant| Ask::new(&policy_id, &limit, hits).tenant(Some(tenant));
+        tenants.iter().map(|tenant| ask(tenant).spend(&*store)).collect()
+    };
+    assert!(spend_all(4).iter().all(|it| it.admitted));
+    until("it has all writes", || {
+        let offset = |server: &Valkey| {
+            let info = text(server.command(&["INFO", "replication"]));
+            let line = info.lines().find(|line| line.starts_with("master_repl_offset")).unwrap();
+            line.to_owned()
+        };
+        offset(&cluster.servers[1]) == offset(&replica)
+    });
+    cluster.servers[1].stop();
+    until("all are served again", || spend_all(2).iter().all(|it| it.fault.is_none()));
+    assert!(spend_all(2).iter().all(|it| !it.admitted), "what was counted is counted");
+    until("the health says so", || {
+        spend_all(1);
+        store.health().available
+    });
 }
