@@ -19,6 +19,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(2);
 pub(super) struct Breaker {
     open: AtomicBool,
     failures: AtomicU32,
+    /// When the first of them was, in milliseconds of the caller's clock.
+    first_ms: AtomicU64,
     opened: AtomicU64,
 }
 
@@ -38,11 +40,18 @@ impl Breaker {
         }
     }
 
-    /// Notes a failure; true where it opened the breaker, and the caller must probe.
+    /// Notes a failure at `now_ms`; true where it opened the breaker, and the caller must probe.
+    ///
+    /// Calls that were out together fail together: so failures open it only once they have gone on for
+    /// `patience_ms`, in which a call that was sent after the first of them failed as well.
     #[must_use]
-    pub(super) fn failed(&self, kind: FailureKind) -> bool {
-        let failures = self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        if !kind.is_certain() && failures < THRESHOLD {
+    pub(super) fn failed(&self, kind: FailureKind, now_ms: u64, patience_ms: u64) -> bool {
+        let failures = self.failures.fetch_add(1, Ordering::AcqRel).saturating_add(1);
+        if failures == 1 {
+            self.first_ms.store(now_ms, Ordering::Release);
+        }
+        let lasted = now_ms.saturating_sub(self.first_ms.load(Ordering::Acquire)) >= patience_ms;
+        if !kind.is_certain() && (failures < THRESHOLD || !lasted) {
             return false;
         }
         let opened = !self.open.swap(true, Ordering::AcqRel);
@@ -71,16 +80,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_few_failures_in_a_row_open_it_once() {
+    fn failures_that_go_on_open_it_once() {
         let breaker = Breaker::default();
-        assert!(!breaker.failed(FailureKind::Timeout));
+        let timeout = |now_ms| breaker.failed(FailureKind::Timeout, now_ms, 100);
+        assert!(!timeout(0));
         breaker.succeeded();
-        assert!(!breaker.failed(FailureKind::Timeout));
-        assert!(!breaker.failed(FailureKind::Cut));
+        // One stall, however many calls were out.
+        assert!((0..50).all(|_| !timeout(1_000)));
         assert!(!breaker.is_open());
-        assert!(breaker.failed(FailureKind::Timeout));
+        assert!(timeout(1_100));
         assert!(breaker.is_open());
-        assert!(!breaker.failed(FailureKind::Timeout), "one probe is enough");
+        assert!(!timeout(1_200), "one probe is enough");
         breaker.close();
         assert!(!breaker.is_open());
         assert_eq!(breaker.opened(), 1);
@@ -88,7 +98,7 @@ mod tests {
 
     #[test]
     fn a_wrong_password_opens_it_at_once() {
-        assert!(Breaker::default().failed(FailureKind::Denied));
+        assert!(Breaker::default().failed(FailureKind::Denied, 0, 100));
     }
 
     #[test]

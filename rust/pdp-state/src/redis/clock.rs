@@ -60,6 +60,11 @@ impl Clock {
         u64::try_from(wall.saturating_add(self.offset.load(Ordering::Relaxed))).unwrap_or(0)
     }
 
+    /// Milliseconds since this node began.
+    pub(super) fn elapsed_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
     fn elapsed(&self) -> i64 {
         i64::try_from(self.started.elapsed().as_micros()).unwrap_or(i64::MAX)
     }

@@ -14,6 +14,9 @@ local time = call('TIME')
 local now = time[1] * 1000000 + time[2]
 if now < least then now = least end
 
+-- Milliseconds that a key outlives its counter: where the time is a node's, it is late by the way here.
+local spare = 1000
+
 local stored = call('MGET', unpack(keys))
 local ki = 0 -- the last key taken
 local out, n = { pk('<d', now) }, 1
@@ -300,178 +303,185 @@ local function spend_one(replay, holder)
   answer(text)
 end
 
--- Moves a counter by `by` hits that were spent at `at`: fewer only while their window lasts.
--- `slack` is what `at` may be wrong by.
-local move = {}
-move[0] = function(p, q, by, at, slack, b, c, d)
-  local debt = 0
-  if p >= now then
-    if q >= b then q = b - 1 end
-    debt = (p - now) * b + q
+-- What is seldom asked for: made only then, since making functions costs more than calling them.
+local function seldom()
+  -- Moves a counter by `by` hits that were spent at `at`: fewer only while their window lasts.
+  -- `slack` is what `at` may be wrong by.
+  local move = {}
+  move[0] = function(p, q, by, at, slack, b, c, d)
+    local debt = 0
+    if p >= now then
+      if q >= b then q = b - 1 end
+      debt = (p - now) * b + q
+    end
+    if debt > d * c then debt = d * c end
+    local change = by * c
+    if change < 0 then
+      -- What has drained since is not given back: it may have been other hits that drained.
+      local since = now - at + slack
+      if since < 0 then since = 0 end
+      change = change + since * b
+      if change > 0 then change = 0 end
+    end
+    debt = debt + change
+    if debt < 0 then debt = 0 end
+    if debt > d * c then debt = d * c end
+    local whole = floor(debt / b)
+    return now + whole, debt - whole * b, now + whole + 1
   end
-  local change = by * c
-  if change < 0 then
-    -- What has drained since is not given back: it may have been other hits that drained.
-    local since = now - at + slack
-    if since < 0 then since = 0 end
-    change = change + since * b
-    if change > 0 then change = 0 end
+  local function move_windowed(p, q, by, at, slack, from, to)
+    if p > now and p - now <= to - from then to = p + to - from from = p end
+    local used = p >= from and q or 0
+    if by > 0 or at - slack >= from then used = used + by end
+    if used < 0 then used = 0 end
+    return from, used, to
   end
-  debt = debt + change
-  if debt < 0 then debt = 0 end
-  if debt > d * c then debt = d * c end
-  local whole = floor(debt / b)
-  return now + whole, debt - whole * b, now + whole + 1
-end
-local function move_windowed(p, q, by, at, slack, from, to)
-  if p > now and p - now <= to - from then to = p + to - from from = p end
-  local used = p >= from and q or 0
-  if by > 0 or at - slack >= from then used = used + by end
-  if used < 0 then used = 0 end
-  return from, used, to
-end
-move[1] = function(p, q, by, at, slack, _, c)
-  local from = now - now % c
-  return move_windowed(p, q, by, at, slack, from, from + c)
-end
-move[3] = function(p, q, by, at, slack, _, c, d, e, f)
-  local from, to = period(c, d, e, f)
-  if not from then return nil end
-  return move_windowed(p, q, by, at, slack, from, to)
-end
-move[2] = function(p, q, by, at, slack, _, c)
-  local slot, counts = slots(p, q, c)
-  counts = { unpack(counts) }
-  if by > 0 then
-    counts[9] = counts[9] + by
-  else
-    -- The older slot first: what remains then counts longer, never shorter.
-    for s = floor((at - slack) / c), floor(at / c) do
-      local i = 9 - (slot - s)
-      if i >= 1 and i <= 9 then
-        local back = counts[i] < -by and counts[i] or -by
-        counts[i], by = counts[i] - back, by + back
+  move[1] = function(p, q, by, at, slack, _, c)
+    local from = now - now % c
+    return move_windowed(p, q, by, at, slack, from, from + c)
+  end
+  move[3] = function(p, q, by, at, slack, _, c, d, e, f)
+    local from, to = period(c, d, e, f)
+    if not from then return nil end
+    return move_windowed(p, q, by, at, slack, from, to)
+  end
+  move[2] = function(p, q, by, at, slack, _, c)
+    local slot, counts = slots(p, q, c)
+    counts = { unpack(counts) }
+    if by > 0 then
+      counts[9] = counts[9] + by
+    else
+      -- The older slot first: what remains then counts longer, never shorter.
+      for s = floor((at - slack) / c), floor(at / c) do
+        local i = 9 - (slot - s)
+        if i >= 1 and i <= 9 then
+          local back = counts[i] < -by and counts[i] or -by
+          counts[i], by = counts[i] - back, by + back
+        end
       end
     end
+    return slot, counts, (slot + 9) * c
   end
-  return slot, counts, (slot + 9) * c
-end
 
-local function release(k, holder)
-  local list, freed = added[k] or {}, 0
-  for i = #list, 1, -1 do
-    if list[i][1] == holder then freed = freed + list[i][2] table.remove(list, i) end
-  end
-  local members = {}
-  if call('ZSCORE', k, holder) then
-    members[1] = holder
-  elseif freed == 0 then
-    local names = {}
-    for bit = 0, 20 do names[bit + 1] = holder .. string.char(bit) end
-    local scores = call('ZMSCORE', k, unpack(names))
-    for i = 1, 21 do
-      if scores[i] then members[#members + 1] = names[i] end
+  local function release(k, holder)
+    local list, freed = added[k] or {}, 0
+    for i = #list, 1, -1 do
+      if list[i][1] == holder then freed = freed + list[i][2] table.remove(list, i) end
     end
-  end
-  local drop = gone[k] or {}
-  for i = 1, #members do
-    local known = false
-    for j = 1, #drop do known = known or drop[j] == members[i] end
-    if not known then
-      freed = freed + weight(members[i])
-      drop[#drop + 1] = members[i]
+    local members = {}
+    if call('ZSCORE', k, holder) then
+      members[1] = holder
+    elseif freed == 0 then
+      local names = {}
+      for bit = 0, 20 do names[bit + 1] = holder .. string.char(bit) end
+      local scores = call('ZMSCORE', k, unpack(names))
+      for i = 1, 21 do
+        if scores[i] then members[#members + 1] = names[i] end
+      end
     end
+    local drop = gone[k] or {}
+    for i = 1, #members do
+      local known = false
+      for j = 1, #drop do known = known or drop[j] == members[i] end
+      if not known then
+        freed = freed + weight(members[i])
+        drop[#drop + 1] = members[i]
+      end
+    end
+    gone[k] = drop
+    return freed
   end
-  gone[k] = drop
-  return freed
-end
 
--- Corrects counters; each record is followed by the hits to move by and when they were spent.
-local function settle(count, replay, holder, slack)
-  local first, first_key = pos, ki
-  for _ = 1, count do
-    local kind, _, _, _, c, _, _, f = record()
-    pos = pos + 16
-    if kind == 3 and (now < c or now >= f) then
-      pos, ki = first, first_key + count
-      for _ = 1, count do record() pos = pos + 16 end
-      return answer('\3')
+  -- Corrects counters; each record is followed by the hits to move by and when they were spent.
+  local function settle(count, replay, holder, slack)
+    local first, first_key = pos, ki
+    for _ = 1, count do
+      local kind, _, _, _, c, _, _, f = record()
+      pos = pos + 16
+      if kind == 3 and (now < c or now >= f) then
+        pos, ki = first, first_key + count
+        for _ = 1, count do record() pos = pos + 16 end
+        return answer('\3')
+      end
     end
+    pos = first
+    answer('\1')
+    local lines = {}
+    for i = 1, count do
+      local kind, _, _, b, c, d, e, f = record()
+      local by, at
+      by, at, pos = up('<dd', a, pos)
+      ki = ki + 1
+      local k = keys[ki]
+      local p, q = counter(k, ki, kind)
+      if kind == 4 then
+        local freed = release(k, holder)
+        if freed > 0 or gone[k] and #gone[k] > 0 then keep(k, 4, p - freed, 0, now + c) end
+        p = p - freed
+      elseif by ~= 0 then
+        local np, nq, till
+        np, nq, till = move[kind](p, q, by, at, slack, b, c, d, e, f)
+        keep(k, kind, np, nq, till)
+        p, q = np, nq
+      end
+      if kind == 4 then d = k end
+      local _, left, reset = read[kind](p, q, 0, b, c, d, e, f)
+      lines[i] = pk('<Bddd', 1, left, reset, 0)
+    end
+    local text = table.concat(lines)
+    if replay then replays[replay] = holder .. text end
+    answer(text)
   end
-  pos = first
-  answer('\1')
-  local lines = {}
-  for i = 1, count do
-    local kind, _, _, b, c, d, e, f = record()
-    local by, at
-    by, at, pos = up('<dd', a, pos)
+
+  -- Takes from `least` to `h` hits, as many as there is room for.
+  local function grant()
+    local fewest
+    fewest, pos = up('<d', a, pos)
+    local kind, _, h, b, c, d, e, f = record()
     ki = ki + 1
     local k = keys[ki]
     local p, q = counter(k, ki, kind)
-    if kind == 4 then
-      local freed = release(k, holder)
-      if freed > 0 or gone[k] and #gone[k] > 0 then keep(k, 4, p - freed, 0, now + c) end
-      p = p - freed
-    elseif by ~= 0 then
-      local np, nq, till
-      np, nq, till = move[kind](p, q, by, at, slack, b, c, d, e, f)
+    local ok, left, reset = read[kind](p, q, 0, b, c, d, e, f)
+    if ok == nil then return answer('\3') end
+    local take = left < h and left or h
+    local line
+    if take < fewest or take == 0 then
+      local _, _, _, retry = read[kind](p, q, fewest, b, c, d, e, f)
+      line = pk('<Bddd', 0, left, reset, retry)
+      take = 0
+    else
+      local _, after, until_full, _, np, nq, till = read[kind](p, q, take, b, c, d, e, f)
       keep(k, kind, np, nq, till)
-      p, q = np, nq
+      line = pk('<Bddd', 1, after, until_full, 0)
     end
-    if kind == 4 then d = k end
-    local _, left, reset = read[kind](p, q, 0, b, c, d, e, f)
-    lines[i] = pk('<Bddd', 1, left, reset, 0)
+    answer('\1')
+    answer(line)
+    answer(pk('<d', take))
   end
-  local text = table.concat(lines)
-  if replay then replays[replay] = holder .. text end
-  answer(text)
-end
 
--- Takes from `least` to `h` hits, as many as there is room for.
-local function grant()
-  local fewest
-  fewest, pos = up('<d', a, pos)
-  local kind, _, h, b, c, d, e, f = record()
-  ki = ki + 1
-  local k = keys[ki]
-  local p, q = counter(k, ki, kind)
-  local ok, left, reset = read[kind](p, q, 0, b, c, d, e, f)
-  if ok == nil then return answer('\3') end
-  local take = left < h and left or h
-  local line
-  if take < fewest or take == 0 then
-    local _, _, _, retry = read[kind](p, q, fewest, b, c, d, e, f)
-    line = pk('<Bddd', 0, left, reset, retry)
-    take = 0
-  else
-    local _, after, until_full, _, np, nq, till = read[kind](p, q, take, b, c, d, e, f)
-    keep(k, kind, np, nq, till)
-    line = pk('<Bddd', 1, after, until_full, 0)
-  end
-  answer('\1')
-  answer(line)
-  answer(pk('<d', take))
-end
-
-local function reset()
-  ki = ki + 1
-  local k = keys[ki]
-  local there = expiry[k] ~= nil and expiry[k] > 0
-  P[k], Q[k], added[k], gone[k] = nil, nil, nil, nil
-  stored[ki] = false
-  for i = 1, #keys do
-    if keys[i] == k then stored[i] = false end
-  end
-  if expiry[k] then
-    for i = 1, m do
-      if order[i] == k then table.remove(order, i) m = m - 1 break end
+  local function reset()
+    ki = ki + 1
+    local k = keys[ki]
+    local there = expiry[k] ~= nil and expiry[k] > 0
+    P[k], Q[k], added[k], gone[k] = nil, nil, nil, nil
+    stored[ki] = false
+    for i = 1, #keys do
+      if keys[i] == k then stored[i] = false end
     end
-    expiry[k] = nil
+    if expiry[k] then
+      for i = 1, m do
+        if order[i] == k then table.remove(order, i) m = m - 1 break end
+      end
+      expiry[k] = nil
+    end
+    there = call('DEL', k) == 1 or there
+    answer(there and '\1' or '\0')
   end
-  there = call('DEL', k) == 1 or there
-  answer(there and '\1' or '\0')
+
+  return settle, grant, reset
 end
 
+local settle, grant, reset
 while pos <= #a do
   local op, flags, count
   op, flags, count, pos = up('<BBH', a, pos)
@@ -497,6 +507,7 @@ while pos <= #a do
       spend(count, replay, holder)
     end
   elseif op == 1 then
+    if not settle then settle, grant, reset = seldom() end
     local slack
     slack, pos = up('<d', a, pos)
     if told then
@@ -508,10 +519,13 @@ while pos <= #a do
       settle(count, replay, holder, slack)
     end
   elseif op == 2 then
+    if not settle then settle, grant, reset = seldom() end
     reset()
   elseif op == 3 then
+    if not settle then settle, grant, reset = seldom() end
     grant()
   else
+    if not settle then settle, grant, reset = seldom() end
     -- Undoes a spend on one part of the Cluster after another refused: forgets its replay.
     if replay then
       replays[replay] = nil
@@ -552,7 +566,7 @@ local function write_held(k)
       end
       h, bit = h / 2, bit + 1
     end
-    call('PEXPIRE', k, ceil((till - now) / 1000) + 1)
+    call('PEXPIRE', k, ceil((till - now) / 1000) + spare)
   end
 end
 
@@ -570,7 +584,7 @@ for i = 1, m do
     else
       text = pk('<dd', p, q)
     end
-    call('SET', k, text, 'PX', ceil((expiry[k] - now) / 1000) + 1)
+    call('SET', k, text, 'PX', ceil((expiry[k] - now) / 1000) + spare)
   end
 end
 for k, text in pairs(replays) do

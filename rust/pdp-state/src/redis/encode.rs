@@ -64,7 +64,11 @@ impl Group {
         if let Some(holder) = holder {
             bytes.extend_from_slice(holder.as_bytes());
         }
-        let repeatable = replay.is_some() || operation == Operation::Reset;
+        let repeatable = match operation {
+            Operation::Spend | Operation::Settle => replay.is_some(),
+            Operation::Reset => true,
+            Operation::Grant | Operation::Undo => false,
+        };
         Self { operation, tag, keys, bytes, records: 0, repeatable }
     }
 
@@ -221,6 +225,19 @@ mod tests {
     use pdp_engine::limit::MAX_HITS;
 
     use super::*;
+
+    #[test]
+    fn only_what_the_script_would_notice_may_be_sent_again() {
+        let names = Names::new(b"secret");
+        let tag = names.tenant_tag(None);
+        let replay = Some(names.settlement(Uuid::nil()));
+        let repeatable = |operation, replay| Group::new(operation, tag, replay, Some(Uuid::nil())).repeatable;
+        assert!(repeatable(Operation::Spend, replay) && repeatable(Operation::Settle, replay));
+        assert!(repeatable(Operation::Reset, None));
+        assert!(!repeatable(Operation::Spend, None) && !repeatable(Operation::Grant, None));
+        assert!(!repeatable(Operation::Settle, None), "hits would be given back twice");
+        assert!(!repeatable(Operation::Undo, replay), "hits would be given back twice");
+    }
 
     #[test]
     fn rates_that_fit_are_exact_and_others_are_never_above_the_limit() {

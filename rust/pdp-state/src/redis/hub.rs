@@ -5,11 +5,14 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use arc_swap::ArcSwapOption;
+
 use super::breaker::{self, Breaker};
 use super::clock::Clock;
 use super::failure::{Executed, Failure, FailureKind};
 use super::name::NODES;
 use super::options::{Address, RedisOptions, RedisOptionsError};
+use super::slots::Slots;
 use super::socket::{Connection, Opener, Purpose};
 
 /// Shared by the connections of one process to one store.
@@ -22,6 +25,8 @@ pub struct Hub {
     background: tokio::runtime::Handle,
     servers: Mutex<HashMap<Address, Arc<Server>>>,
     status: Mutex<Status>,
+    /// Who holds which slot of a Cluster, as last heard.
+    pub(super) slots: ArcSwapOption<Slots>,
     /// Servers that are not asked.
     away: AtomicU32,
     /// The servers' clock, as far as it is known.
@@ -51,6 +56,7 @@ pub(crate) struct Tally {
     pub(crate) unreturned: AtomicU64,
     pub(crate) replayed: AtomicU64,
     pub(crate) local: AtomicU64,
+    pub(crate) outage: AtomicU64,
     pub(crate) batches: AtomicU64,
     pub(crate) groups: AtomicU64,
     pub(crate) reloaded: AtomicU64,
@@ -90,15 +96,27 @@ impl Hub {
             background,
             servers: Mutex::default(),
             status: Mutex::new(status),
+            slots: ArcSwapOption::empty(),
             away: AtomicU32::new(0),
             clock: Clock::default(),
         }))
     }
 
-    /// Whether all servers are asked, since when that is so, and what failed last.
+    /// Whether all servers that matter are asked, since when that is so, and what failed last.
     pub fn status(&self) -> (bool, SystemTime, Option<String>) {
         let status = lock(&self.status);
-        (self.away.load(Ordering::Acquire) == 0, status.since, status.last_failure.clone())
+        (self.is_whole(), status.since, status.last_failure.clone())
+    }
+
+    /// Whether nothing is away; on a Cluster, no server that holds slots. One that was replaced may
+    /// stay away for good.
+    fn is_whole(&self) -> bool {
+        if self.away.load(Ordering::Acquire) == 0 {
+            return true;
+        }
+        let slots = self.slots.load();
+        let Some(slots) = slots.as_ref().filter(|_| self.options.cluster) else { return false };
+        slots.primaries().all(|address| !self.server(address).breaker.is_open())
     }
 
     /// Whether asking is known to be in vain: the only server is away.
@@ -134,7 +152,8 @@ impl Hub {
         if failure.kind == FailureKind::Open {
             return;
         }
-        let opened = server.breaker.failed(failure.kind);
+        let patience_ms = u64::try_from(self.options.timeout.as_millis()).unwrap_or(u64::MAX);
+        let opened = server.breaker.failed(failure.kind, self.clock.elapsed_ms(), patience_ms);
         let mut status = lock(&self.status);
         status.last_failure = Some(failure.to_string());
         if !opened {

@@ -78,6 +78,8 @@ fn limits() -> impl Strategy<Value = (Limit, Vec<Step>)> {
 /// The script's counter beside the engine's.
 struct Pair<'a> {
     bench: &'a Bench,
+    hub: Arc<Hub>,
+    lane: Lane,
     limit: Limit,
     key: String,
     model: Counter,
@@ -85,28 +87,30 @@ struct Pair<'a> {
 }
 
 struct Bench {
-    _server: valkey::Valkey,
+    server: valkey::Valkey,
     runtime: tokio::runtime::Runtime,
-    hub: Arc<Hub>,
-    lane: Lane,
     names: Names,
     policy_id: Arc<str>,
 }
 
 impl Bench {
     fn new() -> Self {
-        let server = valkey::Valkey::start(&[]);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let mut options = RedisOptions::from_url(&server.url()).unwrap();
-        options.timeout = Duration::from_secs(5);
-        let hub = Hub::new(options, runtime.handle().clone()).unwrap();
-        let lane = lane::start(hub.clone(), runtime.handle());
-        Self { _server: server, runtime, hub, lane, names: Names::new(b"laws"), policy_id: "p".into() }
+        let server = valkey::Valkey::start(&[]);
+        Self { server, runtime, names: Names::new(b"laws"), policy_id: "p".into() }
     }
 
-    fn ask(&self, group: Group) -> Told {
-        let deadline = Instant::now() + Duration::from_secs(5);
-        self.runtime.block_on(lane::ask(&self.lane, group, deadline)).unwrap()
+    /// A counter of its own, on a node of its own, a day ahead of the server: the test sets the time.
+    fn pair(&self, limit: Limit) -> Pair<'_> {
+        let mut options = RedisOptions::from_url(&self.server.url()).unwrap();
+        options.timeout = Duration::from_secs(5);
+        let hub = Hub::new(options, self.runtime.handle().clone()).unwrap();
+        let lane = lane::start(hub.clone(), self.runtime.handle());
+        let now_us = pdp_engine::limit::epoch_ns(std::time::SystemTime::now()) / 1_000 + DAY_US;
+        let (key, model) = (Uuid::now_v7().to_string(), Counter::empty(limit.algorithm));
+        let mut pair = Pair { bench: self, hub, lane, limit, key, model, now_us };
+        pair.wait(1);
+        pair
     }
 }
 
@@ -115,10 +119,15 @@ impl Pair<'_> {
         CounterName { policy_id: &self.bench.policy_id, limit: &self.limit, tenant: None, key: &self.key }
     }
 
+    fn ask(&self, group: Group) -> Told {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        self.bench.runtime.block_on(lane::ask(&self.lane, group, deadline)).unwrap()
+    }
+
     /// Has the server's time pass.
     fn wait(&mut self, us: u64) {
         self.now_us += us;
-        self.bench.hub.clock.told(self.now_us + 1_000_000);
+        self.hub.clock.told(self.now_us + 1_000_000);
     }
 
     fn spend(&mut self, hits: &[u64], peek: bool) -> Told {
@@ -126,7 +135,7 @@ impl Pair<'_> {
         let (tag, key) = place(&self.bench.names, &counter).unwrap();
         let demands: Vec<_> = hits.iter().map(|&hits| (LimitDemand { counter, hits, peek }, key)).collect();
         let group = spend_group(tag, &demands, None, Uuid::nil(), self.now_us);
-        let told = self.bench.ask(group);
+        let told = self.ask(group);
         self.now_us = told.now_us;
         told
     }
@@ -139,7 +148,7 @@ impl Pair<'_> {
         if let Some((by, at_us)) = moves {
             group.moves(by, at_us);
         }
-        let told = self.bench.ask(group);
+        let told = self.ask(group);
         self.now_us = told.now_us;
         told
     }
@@ -241,18 +250,11 @@ impl Pair<'_> {
 #[test]
 fn the_script_agrees_with_the_engines_arithmetic() {
     let bench = Bench::new();
-    // A day ahead of the server, and later in each run, so that the test sets the time.
-    let start = pdp_engine::limit::epoch_ns(std::time::SystemTime::now()) / 1_000 + DAY_US;
     let mut runner = TestRunner::new(Config { cases: 1024, failure_persistence: None, ..Config::default() });
-    let latest = std::cell::Cell::new(start);
     runner
         .run(&limits(), |(limit, steps)| {
-            let key = Uuid::now_v7().to_string();
-            let model = Counter::empty(limit.algorithm);
-            let mut pair = Pair { bench: &bench, limit, key, model, now_us: latest.get() };
-            pair.wait(1);
+            let mut pair = bench.pair(limit);
             steps.into_iter().for_each(|step| pair.run(step));
-            latest.set(pair.now_us);
             Ok(())
         })
         .unwrap();
@@ -263,10 +265,7 @@ fn a_rate_too_fine_for_doubles_never_admits_more_than_its_limit() {
     let bench = Bench::new();
     let (hits, window_us) = (999_999_999_989, 31 * DAY_US);
     let limit = Limit::new("fine", Algorithm::Gcra { burst: hits }, hits, Duration::from_micros(window_us));
-    let now_us = pdp_engine::limit::epoch_ns(std::time::SystemTime::now()) / 1_000 + DAY_US;
-    let model = Counter::empty(limit.algorithm);
-    let mut pair = Pair { bench: &bench, limit, key: "k".into(), model, now_us };
-    pair.wait(1);
+    let mut pair = bench.pair(limit);
     let from = pair.now_us;
     let mut admitted = 0u128;
     for _ in 0..200 {

@@ -240,7 +240,9 @@ impl Link {
             let slots = link.ask_topology(places).await;
             let mut topology = lock(&link.topology);
             if let Some(slots) = slots {
-                topology.slots = Some(Arc::new(slots));
+                let slots = Arc::new(slots);
+                link.hub.slots.store(Some(slots.clone()));
+                topology.slots = Some(slots);
             }
             topology.refresh = None;
             topology.refreshed = Some(Instant::now());

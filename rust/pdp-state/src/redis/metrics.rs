@@ -9,10 +9,7 @@ use crate::store::{Metric, MetricKind};
 /// The samples.
 pub(super) fn of(inner: &Inner) -> Vec<Metric> {
     let tally = &inner.hub.tally;
-    let (available, ..) = inner.hub.status();
     let mut metrics = vec![
-        gauge("pdp_state_available", "Whether the shared store is asked.", f64::from(u8::from(available))),
-        gauge("pdp_state_nodes", "Decision points that share the store.", f64::from(inner.local.nodes())),
         counter("pdp_state_calls_total", "Messages sent to the shared store.", &tally.calls),
         counter("pdp_state_batches_total", "Calls of the counting script.", &tally.batches),
         counter("pdp_state_groups_total", "Groups of counters decided by these calls.", &tally.groups),
@@ -51,10 +48,6 @@ pub(super) fn of(inner: &Inner) -> Vec<Metric> {
         metrics.push(failures);
     }
     metrics
-}
-
-fn gauge(name: &'static str, help: &'static str, value: f64) -> Metric {
-    Metric { name, help, kind: MetricKind::Gauge, labels: Vec::new(), value }
 }
 
 fn counter(name: &'static str, help: &'static str, count: &AtomicU64) -> Metric {

@@ -45,6 +45,7 @@ impl Local {
 
     /// Answers a spend without the store.
     pub(super) fn answer(&self, fallback: &Fallback, tally: &Tally) -> Vec<LimitOutcome> {
+        Tally::add(&tally.outage, 1);
         match fallback {
             Fallback::Deny(demands) => vec![unavailable(false); *demands],
             Fallback::Kept(kept) => self.answer_kept(kept, tally),

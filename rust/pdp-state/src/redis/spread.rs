@@ -4,6 +4,10 @@
 //! back, so no counter ever admits more than its limit. Until they are, and where this node dies in
 //! between until they drain, their counters hold hits of a request that was not admitted: at most its
 //! own hits, once each. Others may be refused meanwhile that would have been admitted.
+//!
+//! Two copies of one request that run at the same moment may meet in between: the second finds a part
+//! spent that the first then gives back, and is admitted with that part unspent, if the part that refused
+//! the first has room for the second.
 
 use std::sync::Arc;
 
@@ -30,26 +34,29 @@ pub(super) async fn run(
         let Some((undo, _)) = others.map(|others| *others) else { continue };
         match lane::ask(lane, group, inner.deadline()).await {
             Ok(Told { status: Status::Stale, .. }) => {
-                give_back(inner, lane, spent, &mut Vec::new()).await;
+                give_back(inner, lane, spent, &mut []).await;
                 return Ok(Ran::Stale);
             }
             Ok(told) => {
                 inner.note(told.status);
-                let refused = told.status == Status::Refused;
+                let (refused, done) = (told.status == Status::Refused, told.status == Status::Done);
                 place_outcomes(&mut outcomes, &indices, told.outcomes);
                 if refused {
                     give_back(inner, lane, spent, &mut outcomes).await;
                     read(inner, lane, rest, &mut outcomes).await?;
                     return Ok(Ran::Outcomes(outcomes));
                 }
-                spent.push((undo, indices));
+                // What the same request spent before stays spent.
+                if done {
+                    spent.push((undo, indices));
+                }
             }
             Err(failure) => {
                 // It may have been spent: giving back without knowing could free what others spent.
                 if failure.executed == Executed::Unknown {
                     Tally::add(&inner.hub.tally.unreturned, 1);
                 }
-                give_back(inner, lane, spent, &mut Vec::new()).await;
+                give_back(inner, lane, spent, &mut []).await;
                 return Err(failure);
             }
         }
@@ -62,7 +69,7 @@ async fn give_back(
     inner: &Arc<Inner>,
     lane: &Lane,
     spent: Vec<(Group, Vec<usize>)>,
-    outcomes: &mut Vec<LimitOutcome>,
+    outcomes: &mut [LimitOutcome],
 ) {
     for (undo, indices) in spent {
         // A part that was only read has nothing to give back.

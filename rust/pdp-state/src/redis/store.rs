@@ -1,8 +1,7 @@
 //! Counters in the shared store.
 
 use std::cell::RefCell;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwapOption;
@@ -42,7 +41,6 @@ pub(super) struct Inner {
     /// `None` until the nodes have agreed on a salt.
     pub(super) names: ArcSwapOption<Names>,
     pub(super) local: Local,
-    id: u64,
     /// Lane of callers outside of a runtime.
     background: Lane,
 }
@@ -61,11 +59,9 @@ impl RedisStore {
         let names =
             options.key_secret.as_ref().map(|secret| Arc::new(Names::new(secret.reveal().as_bytes())));
         let hub = Hub::new(options, runtime.handle().clone())?;
-        static NEXT: AtomicU64 = AtomicU64::new(0);
         let inner = Arc::new(Inner {
             names: ArcSwapOption::new(names),
             local: Local::new(&hub.options),
-            id: NEXT.fetch_add(1, Ordering::Relaxed),
             background: lane::start(hub.clone(), runtime.handle()),
             hub,
         });
@@ -105,19 +101,23 @@ impl std::fmt::Debug for RedisStore {
 
 impl Inner {
     /// The lane of this thread's runtime, or the one of callers outside of any.
-    pub(super) fn lane(&self) -> Lane {
+    pub(super) fn lane(self: &Arc<Self>) -> Lane {
         thread_local! {
-            static LANES: RefCell<Vec<(u64, Lane)>> = const { RefCell::new(Vec::new()) };
+            static LANES: RefCell<Vec<(Weak<Inner>, Lane)>> = const { RefCell::new(Vec::new()) };
         }
         let Ok(runtime) = Handle::try_current() else { return self.background.clone() };
         LANES.with_borrow_mut(|lanes| {
             // A lane is closed once its runtime has ended.
-            if let Some((_, lane)) = lanes.iter().find(|(id, lane)| *id == self.id && !lane.is_closed()) {
+            let own = |(store, lane): &&(Weak<Self>, Lane)| {
+                std::ptr::eq(store.as_ptr(), Arc::as_ptr(self)) && !lane.is_closed()
+            };
+            if let Some((_, lane)) = lanes.iter().find(own) {
                 return lane.clone();
             }
-            lanes.retain(|(id, lane)| *id != self.id && !lane.is_closed());
+            // Lanes of stores that are gone end with their senders.
+            lanes.retain(|(store, lane)| store.strong_count() > 0 && !lane.is_closed());
             let lane = lane::start(self.hub.clone(), &runtime);
-            lanes.push((self.id, lane.clone()));
+            lanes.push((Arc::downgrade(self), lane.clone()));
             lane
         })
     }

@@ -2,8 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// What the proxy does to what passes.
@@ -15,16 +15,6 @@ pub struct Ways {
     pub cut: AtomicBool,
     /// Requests that were passed on.
     pub passed: AtomicU64,
-    open: Mutex<Vec<TcpStream>>,
-}
-
-impl Ways {
-    /// Cuts all connections.
-    pub fn cut_all(&self) {
-        for stream in self.open.lock().unwrap().drain(..) {
-            let _ = stream.shutdown(Shutdown::Both);
-        }
-    }
 }
 
 /// Listens on a port of its own, and passes on to `port`.
@@ -37,7 +27,6 @@ pub fn start(port: u16) -> (u16, Arc<Ways>) {
         for client in listener.incoming().flatten() {
             let Ok(server) = TcpStream::connect(("127.0.0.1", port)) else { continue };
             let _ = (client.set_nodelay(true), server.set_nodelay(true));
-            shared.open.lock().unwrap().extend([client.try_clone().unwrap(), server.try_clone().unwrap()]);
             pass(client.try_clone().unwrap(), server.try_clone().unwrap(), shared.clone(), false);
             pass(server, client, shared.clone(), true);
         }

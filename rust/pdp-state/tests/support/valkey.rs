@@ -105,8 +105,8 @@ impl Valkey {
 
 impl Drop for Valkey {
     fn drop(&mut self) {
-        if self.child.is_some() {
-            let pid = self.child.as_ref().unwrap().id().to_string();
+        if let Some(child) = &self.child {
+            let pid = child.id().to_string();
             // A paused process ends all the same, but is asked to go on first.
             let _ = Command::new("kill").args(["-CONT", &pid]).status();
         }
