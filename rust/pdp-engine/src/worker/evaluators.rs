@@ -54,9 +54,10 @@ impl Evaluators {
     pub(crate) fn rules(
         &mut self,
         position: u32,
-        input: &Input,
+        input: Option<&Input>,
         now: SystemTime,
     ) -> Result<Option<Value>, EvalError> {
+        let input = input.ok_or_else(lost)?;
         let budget = self.budget(position, now);
         match self.prepared(position) {
             Some(Prepared::Rules(evaluator)) => evaluator.evaluate(input, &budget),
@@ -69,9 +70,10 @@ impl Evaluators {
         &mut self,
         position: u32,
         rule: usize,
-        input: &Input,
+        input: Option<&Input>,
         now: SystemTime,
     ) -> Result<Option<Option<Value>>, EvalError> {
+        let input = input.ok_or_else(lost)?;
         let budget = self.budget(position, now);
         let Some(Prepared::Limits(limits)) = self.prepared(position) else { return Err(lost()) };
         let limit = limits.get_mut(rule).ok_or_else(lost)?;

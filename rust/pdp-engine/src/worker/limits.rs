@@ -60,7 +60,7 @@ impl LimitPlan {
             }
             let Body::Limits(rules) = &policy.body else { continue };
             for rule in 0..rules.len() {
-                match key(evaluators.limit(position, rule, input.get(), now)) {
+                match key(evaluators.limit(position, rule, input.of(policy), now)) {
                     Ok(None) => {}
                     Ok(Some(key)) => {
                         let shadow = policy.info.mode != Mode::Enforce;

@@ -16,6 +16,7 @@ pub use self::options::{BudgetOptions, MemoStats, RequestFault, WorkerOptions};
 use crate::combine::plain;
 use crate::decision::{Decision, Effect, Obligation, Question, Reason, ReasonCode, Verdict};
 use crate::dlp::{self, Finding};
+use crate::fact::FactName;
 use crate::input::LazyInput;
 use crate::limit::{LimitDemand, LimitOutcome, LimitStore, Spend};
 use crate::memo::Memo;
@@ -103,6 +104,13 @@ impl Worker {
         Ok(self.finish(&pending, &outcomes, decision_id))
     }
 
+    /// Names the stored facts that policies need to answer the request: read them, and put what was
+    /// read into [`Request::stored`] before the request is decided.
+    #[must_use]
+    pub fn fact_names<'a>(&self, request: &'a Request) -> Vec<FactName<'a>> {
+        facts::names(&self.set, request)
+    }
+
     /// Finds out which limits the request spends.
     ///
     /// # Errors
@@ -114,7 +122,7 @@ impl Worker {
         if let Some(index) = request.required_policies.iter().position(|id| self.set.position(id).is_none()) {
             return Err(RequestFault::PolicyUnknown { index });
         }
-        let input = LazyInput::new(&request.facts, None);
+        let input = LazyInput::new(request, None, now);
         let limits = request
             .questions
             .contains(&Question::RateLimit)
@@ -236,7 +244,7 @@ impl Worker {
         let outcome = match (refusal, &policy.body) {
             (Some((code, message)), _) => outcome::failure(policy, code, &message),
             (None, Body::Rules { grants, .. }) => {
-                Outcome::read(policy, *grants, self.evaluators.rules(position, input.get(), now))
+                Outcome::read(policy, *grants, self.evaluators.rules(position, input.of(policy), now))
             }
             (None, Body::Limits(_)) => Outcome::Abstain,
         };
@@ -267,7 +275,7 @@ impl Worker {
                 return;
             }
         };
-        let input = LazyInput::new(&request.facts, Some(&findings));
+        let input = LazyInput::new(request, Some(&findings), now);
         let stage = self.stage(Question::Egress, request, &input, now, &mut progress.memoised);
         let mut verdict = stage.verdict();
         let obligations: Vec<_> = stage.obligations().cloned().collect();
@@ -384,7 +392,8 @@ fn refusal(
 
 fn is_pure(set: &PolicySet, position: u32) -> bool {
     set.policy(position).is_some_and(|policy| match &policy.body {
-        Body::Rules { program, .. } => program.is_pure(),
+        // A stored fact changes, and ages, while the memo's key does not.
+        Body::Rules { program, .. } => program.is_pure() && policy.stored.is_empty(),
         Body::Limits(_) => false,
     })
 }
