@@ -24,21 +24,44 @@ pub(crate) struct LazyInput<'a> {
     request: &'a Request,
     findings: Option<&'a [Finding]>,
     now: SystemTime,
-    inputs: [OnceCell<Input>; FactKinds::SETS],
+    built: Built,
+}
+
+/// Documents that were needed so far.
+#[derive(Default)]
+pub(crate) struct Built {
+    /// For policies that name no stored facts: most of them.
+    plain: OnceCell<Input>,
+    /// By the number of the set of kinds.
+    stored: OnceCell<Box<[OnceCell<Input>; FactKinds::SETS]>>,
 }
 
 impl<'a> LazyInput<'a> {
     pub(crate) fn new(request: &'a Request, findings: Option<&'a [Finding]>, now: SystemTime) -> Self {
-        Self { request, findings, now, inputs: [const { OnceCell::new() }; FactKinds::SETS] }
+        Self { request, findings, now, built: Built::default() }
+    }
+
+    /// Goes on from documents that [`Self::into_built`] gave.
+    pub(crate) fn built(request: &'a Request, now: SystemTime, built: Built) -> Self {
+        Self { request, findings: None, now, built }
+    }
+
+    /// The documents that were needed so far.
+    pub(crate) fn into_built(self) -> Built {
+        self.built
     }
 
     /// What `policy` sees.
     pub(crate) fn of(&self, policy: &Policy) -> Option<&Input> {
         let kinds = policy.stored_kinds;
-        let input = self.inputs.get(kinds.number())?;
-        Some(input.get_or_init(|| {
-            let stored = (!kinds.is_empty()).then(|| stored(&self.request.stored, kinds, self.now));
-            Input::new(document(&self.request.facts, self.findings, stored))
+        let facts = &self.request.facts;
+        if kinds.is_empty() {
+            return Some(self.built.plain.get_or_init(|| Input::new(document(facts, self.findings, None))));
+        }
+        let inputs = self.built.stored.get_or_init(Box::default);
+        Some(inputs.get(kinds.number())?.get_or_init(|| {
+            let stored = stored(&self.request.stored, kinds, self.now);
+            Input::new(document(facts, self.findings, Some(stored)))
         }))
     }
 }

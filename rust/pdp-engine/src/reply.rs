@@ -1,7 +1,7 @@
 //! An answer that is there at once, or comes later.
 
 use std::future::{Future, IntoFuture};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
@@ -35,17 +35,9 @@ impl<T: Send + 'static> Reply<T> {
 
     /// The answer, waited for on this thread: for callers outside of any asynchronous runtime.
     pub fn wait(self) -> T {
-        let mut future = match self {
-            Self::Ready(answer) => return answer,
-            Self::Waiting(future) => future,
-        };
-        let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
-        let mut context = Context::from_waker(&waker);
-        loop {
-            match future.as_mut().poll(&mut context) {
-                Poll::Ready(answer) => return answer,
-                Poll::Pending => std::thread::park(),
-            }
+        match self {
+            Self::Ready(answer) => answer,
+            Self::Waiting(future) => wait(future),
         }
     }
 
@@ -66,6 +58,19 @@ impl<T: Send + 'static> IntoFuture for Reply<T> {
         match self {
             Self::Ready(answer) => Box::pin(std::future::ready(answer)),
             Self::Waiting(future) => future,
+        }
+    }
+}
+
+/// Drives a future on this thread until it is done: for callers outside of any asynchronous runtime.
+pub fn wait<T>(future: impl Future<Output = T>) -> T {
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut context = Context::from_waker(&waker);
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(answer) => return answer,
+            Poll::Pending => std::thread::park(),
         }
     }
 }

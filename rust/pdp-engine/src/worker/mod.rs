@@ -17,7 +17,7 @@ use crate::combine::plain;
 use crate::decision::{Decision, Effect, Obligation, Question, Reason, ReasonCode, Verdict};
 use crate::dlp::{self, Finding};
 use crate::fact::FactName;
-use crate::input::LazyInput;
+use crate::input::{Built, LazyInput};
 use crate::limit::{LimitDemand, LimitOutcome, LimitStore, Spend};
 use crate::memo::Memo;
 use crate::outcome::{self, Outcome};
@@ -36,11 +36,11 @@ pub struct Worker {
     memo_stats: MemoStats,
 }
 
-/// A request whose limits are not yet spent.
-pub struct Pending<'a> {
-    request: &'a Request,
+/// A request whose limits are not yet spent. It borrows nothing, so that it can wait for a store.
+pub struct Pending {
     now: SystemTime,
-    input: LazyInput<'a>,
+    /// Input documents that policies have asked for.
+    built: Built,
     limits: Option<LimitPlan>,
 }
 
@@ -99,9 +99,9 @@ impl Worker {
         store: &dyn LimitStore,
     ) -> Result<Decision, RequestFault> {
         let pending = self.begin(request, now)?;
-        let outcomes: Vec<_> =
-            pending.spend(&self.set, decision_id, store).into_iter().flat_map(Reply::wait).collect();
-        Ok(self.finish(&pending, &outcomes, decision_id))
+        let replies = pending.spend(request, &self.set, decision_id, store);
+        let outcomes: Vec<_> = replies.into_iter().flat_map(Reply::wait).collect();
+        Ok(self.finish(request, pending, &outcomes, decision_id))
     }
 
     /// Names the stored facts that policies need to answer the request: read them, and put what was
@@ -115,7 +115,7 @@ impl Worker {
     ///
     /// # Errors
     /// [`RequestFault`] when the request names a policy or revision that is not active.
-    pub fn begin<'a>(&mut self, request: &'a Request, now: SystemTime) -> Result<Pending<'a>, RequestFault> {
+    pub fn begin(&mut self, request: &Request, now: SystemTime) -> Result<Pending, RequestFault> {
         if request.policy_revision.as_ref().is_some_and(|wanted| wanted != self.set.revision()) {
             return Err(RequestFault::RevisionNotActive { active: self.set.revision().clone() });
         }
@@ -127,17 +127,19 @@ impl Worker {
             .questions
             .contains(&Question::RateLimit)
             .then(|| LimitPlan::new(&self.set, &mut self.evaluators, request, &input, now));
-        Ok(Pending { request, now, input, limits })
+        Ok(Pending { now, built: input.into_built(), limits })
     }
 
-    /// Decides, given what the store said of [`Pending::demands`].
+    /// Decides the request that `pending` began, given what the store said of [`Pending::spend`].
     pub fn finish(
         &mut self,
-        pending: &Pending<'_>,
+        request: &Request,
+        pending: Pending,
         outcomes: &[LimitOutcome],
         decision_id: Uuid,
     ) -> Decision {
-        let request = pending.request;
+        let Pending { now, built, limits } = pending;
+        let input = LazyInput::built(request, now, built);
         let mut progress = Progress {
             verdicts: Vec::with_capacity(request.questions.len()),
             obligations: Vec::new(),
@@ -151,25 +153,24 @@ impl Worker {
                 progress.verdicts.push(not_evaluated(*question));
                 continue;
             }
-            match (question, &pending.limits) {
+            match (question, &limits) {
                 (Question::RateLimit, Some(plan)) => {
                     let (verdict, limits, shadow) = plan.conclude(&self.set, outcomes);
                     decision.limits = limits;
                     decision.shadow.extend(shadow);
                     progress.take(verdict);
                 }
-                (Question::Egress, _) => self.egress(request, pending.now, &mut progress, &mut decision),
+                (Question::Egress, _) => self.egress(request, now, &mut progress, &mut decision),
                 (question, _) => {
-                    let stage =
-                        self.stage(*question, request, &pending.input, pending.now, &mut progress.memoised);
+                    let stage = self.stage(*question, request, &input, now, &mut progress.memoised);
                     progress.obligations.extend(stage.obligations().cloned());
                     progress.take(stage.verdict());
                     progress.stages.push(stage);
                 }
             }
         }
-        self.require(request, pending.limits.as_ref(), &mut progress);
-        self.conclude(request, pending.now, progress, decision)
+        self.require(request, limits.as_ref(), &mut progress);
+        self.conclude(request, now, progress, decision)
     }
 
     fn blank(&self, decision_id: Uuid) -> Decision {
@@ -356,16 +357,17 @@ impl Worker {
     }
 }
 
-impl Pending<'_> {
+impl Pending {
     /// Spends the request's limits in groups, each whole or not at all. The outcomes given to
     /// [`Worker::finish`] are the groups' outcomes, one after the other.
     pub fn spend(
         &self,
+        request: &Request,
         set: &PolicySet,
         holder: Uuid,
         store: &dyn LimitStore,
     ) -> Vec<Reply<Vec<LimitOutcome>>> {
-        let request_id = self.request.request_id.as_deref();
+        let request_id = request.request_id.as_deref();
         let groups = self.limits.as_ref().map(|plan| plan.groups(set)).unwrap_or_default();
         let spend = |demands: &Vec<LimitDemand<'_>>| {
             store.spend(&Spend { request_id, holder, demands, now: self.now })

@@ -17,13 +17,14 @@
 mod key;
 mod replay;
 mod shard;
+mod state;
 
 #[cfg(test)]
 mod tests;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use ahash::RandomState;
 use pdp_engine::Reply;
@@ -74,6 +75,7 @@ pub struct MemoryStats {
 #[derive(Debug)]
 pub struct MemoryStore {
     options: MemoryStoreOptions,
+    made_at: SystemTime,
     shards: Box<[Mutex<Shard>]>,
     replays: Box<[Mutex<Replays>]>,
     hasher: RandomState,
@@ -127,6 +129,7 @@ impl MemoryStore {
             shards: (0..shards(options.max_keys)).map(|_| Mutex::new(Shard::default())).collect(),
             replays: (0..replay_shards).map(|_| Mutex::new(Replays::new(replays_each, replay_ns))).collect(),
             options,
+            made_at: SystemTime::now(),
             hasher,
             keys: AtomicUsize::new(0),
             evicted: AtomicU64::new(0),
