@@ -1,7 +1,9 @@
 //! Counters behind one trait: memory, the embedded default of one node.
 
+pub mod facts;
 pub mod memory;
 mod store;
 
+pub use facts::{FactOptions, FactRegistry, MemoryFacts};
 pub use memory::{MemoryStats, MemoryStore, MemoryStoreOptions};
 pub use store::{Grant, Health, Metric, MetricKind, StateStore};
