@@ -2,6 +2,7 @@
 
 pub mod facts;
 pub mod memory;
+pub mod redis;
 mod store;
 
 pub use facts::{FactOptions, FactRegistry, MemoryFacts};

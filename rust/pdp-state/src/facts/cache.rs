@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use pdp_engine::fact::{FactDocument, FactReading};
+use quick_cache::Weighter;
 use quick_cache::sync::Cache as Table;
-use quick_cache::{DefaultLifecycle, Weighter};
 
 use super::FactKey;
 use crate::redis::Key;
@@ -106,7 +106,7 @@ impl Cache {
         let entries = usize::try_from(bytes / 512).unwrap_or(usize::MAX).clamp(16, 1 << 24);
         let hasher = ahash::RandomState::new();
         Self {
-            table: Table::with(entries, bytes, ByBytes, hasher, DefaultLifecycle::default()),
+            table: Table::with(entries, bytes, ByBytes, hasher, Default::default()),
             started: Instant::now(),
             max_stale: millis(max_stale).max(1),
             confirmed: AtomicU64::new(0),

@@ -2,8 +2,10 @@
 //! knows how fresh it is.
 
 pub(crate) mod bounds;
+mod cache;
 mod document;
 mod memory;
+mod redis;
 mod watch;
 
 #[cfg(test)]
@@ -19,6 +21,7 @@ use pdp_policy::Map;
 pub use self::bounds::{MAX_BATCH, MAX_ID_BYTES, MAX_VALUE_BYTES, MAX_VERSION};
 pub use self::document::value_from_json;
 pub use self::memory::MemoryFacts;
+pub use self::redis::{CHANNEL, DELETE, PUT, RedisFacts, key};
 pub use self::watch::{FactWatch, Lost};
 
 use crate::store::Metric;

@@ -324,6 +324,8 @@ impl Fetcher {
                 self.shared.cache.begin(if session.tracks { session.id } else { SessionId::default() });
                 self.session = Some(session);
                 self.take_names(names);
+                // What changed before this node listened again was not seen.
+                self.shared.watchers.tell_lost();
                 std::mem::take(&mut self.parked).into_iter().for_each(|order| self.order(order));
                 std::mem::take(&mut self.watches).into_iter().for_each(|reply| self.watch(reply));
             }
@@ -346,7 +348,13 @@ impl Fetcher {
 
     /// Names under other bytes are other keys: nothing that is cached belongs to them.
     fn take_names(&mut self, names: Names) {
-        if self.shared.names.load().as_ref().is_none_or(|known| **known != names) {
+        if self
+            .shared
+            .names
+            .load()
+            .as_ref()
+            .is_none_or(|known| known.tenant_tag(None) != names.tenant_tag(None))
+        {
             self.shared.names.store(Some(Arc::new(names)));
             self.shared.cache.clear();
             self.flights.all_changed();

@@ -9,9 +9,6 @@ mod flight;
 mod session;
 mod wire;
 
-#[cfg(test)]
-mod tests;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -184,7 +181,13 @@ impl FactRegistry for RedisFacts {
         let tally = &self.shared.tally;
         let (entries, bytes) = self.shared.cache.size();
         #[allow(clippy::cast_precision_loss, reason = "a metric is a float")]
-        let metric = |kind, name, help, value: u64| Metric { name, help, kind, labels: Vec::new(), value: value as f64 };
+        let metric = |kind, name, help, value: u64| Metric {
+            name,
+            help,
+            kind,
+            labels: Vec::new(),
+            value: value as f64,
+        };
         let gauge = |name, help, value| metric(MetricKind::Gauge, name, help, value);
         let counter = |name, help, value: &AtomicU64| {
             metric(MetricKind::Counter, name, help, value.load(Ordering::Relaxed))
@@ -203,7 +206,11 @@ impl FactRegistry for RedisFacts {
             counter("pdp_facts_invalidations_total", "Changes that the store told of.", &tally.invalidations),
             counter("pdp_facts_unreadable_total", "Facts that could not be fetched.", &tally.unreadable),
             counter("pdp_facts_late_total", "Reads of facts that were not answered in time.", &tally.late),
-            counter("pdp_facts_sessions_lost_total", "Sessions with the store that ended.", &tally.sessions_lost),
+            counter(
+                "pdp_facts_sessions_lost_total",
+                "Sessions with the store that ended.",
+                &tally.sessions_lost,
+            ),
         ]
     }
 }

@@ -15,10 +15,13 @@ end
 for i, key in ipairs(KEYS) do
   local at = i * 5 - 3
   local version, document, source, observed, ttl = answer[i + 1], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
-  redis.call('DEL', key)
+  -- The first write of all: a server without memory refuses this one, and then nothing is written.
   redis.call('HSET', key, 'v', version, 'd', document, 's', source, 'o', observed)
+  redis.call('HDEL', key, 'x')
   if ttl ~= '' then
     redis.call('PEXPIRE', key, ttl)
+  else
+    redis.call('PERSIST', key)
   end
   redis.call('PUBLISH', ARGV[1], cjson.encode({v = version, s = source, o = observed}) .. '\n' .. document)
 end

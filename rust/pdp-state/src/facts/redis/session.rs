@@ -9,7 +9,9 @@ use tokio::time::timeout;
 
 use super::super::cache::SessionId;
 use super::{CHANNEL, wire};
-use crate::redis::{Address, Connection, Executed, Failure, FailureKind, Hub, Key, Link, Names, Purpose, SALT};
+use crate::redis::{
+    Address, Connection, Executed, Failure, FailureKind, Hub, Key, Link, Names, Purpose, SALT,
+};
 
 /// A session. Dropping it closes the connection.
 pub(super) struct Session {
@@ -73,7 +75,12 @@ impl Session {
             session.tracks = session.ask(&track, wait).await.is_ok();
         }
         if watched || !session.tracks {
-            session.subscribed = subscribe(session.connection.clone(), wait).await.is_ok();
+            let subscribed = subscribe(session.connection.clone(), wait).await;
+            session.subscribed = subscribed.is_ok();
+            // Those who watch must hear; a cache does without.
+            if watched {
+                subscribed?;
+            }
         }
         Ok(session)
     }
@@ -129,7 +136,7 @@ pub(super) async fn names(link: &Arc<Link>, hub: &Hub) -> Result<Names, Failure>
             return Ok(Names::new(&salt));
         }
         let mut offer = redis::cmd("SET");
-        offer.arg(SALT).arg(uuid::Uuid::new_v4().simple().to_string()).arg("NX");
+        offer.arg(SALT).arg(uuid::Uuid::now_v7().simple().to_string()).arg("NX");
         link.command(0, &offer, deadline()).await?;
     }
     Err(Failure::new(FailureKind::Protocol, Executed::No, "the salt was set and is not there"))
