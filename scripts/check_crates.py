@@ -25,7 +25,8 @@ CONFINED: dict[str, set[str]] = {
     "regorus": {"pdp-policy"},
     "cel": {"pdp-policy"},
     "tonic": {"pdp-proto", "pdp-server", "pdp-load"},
-    "tokio": {"pdp-server", "pdp-load"},
+    "tokio": {"pdp-server", "pdp-load", "pdp-state"},
+    "redis": {"pdp-state"},
 }
 
 

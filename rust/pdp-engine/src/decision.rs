@@ -5,7 +5,7 @@ use std::time::Duration;
 use pdp_policy::{Map, Value};
 use uuid::Uuid;
 
-use crate::limit::LimitOutcome;
+use crate::limit::{Algorithm, Limit, LimitOutcome, Usage};
 use crate::request::Text;
 
 /// What is asked; a stage of the decision. The order is the order of evaluation.
@@ -120,10 +120,24 @@ pub struct LimitStatus {
     pub policy_id: Text,
     /// Name inside the policy.
     pub name: Text,
-    /// Hits the limit admits within its window.
+    /// Hits the limit admits within its window; the largest number where it is `unlimited`.
     pub limit: u64,
-    /// What the store said.
+    /// How hits are counted.
+    pub algorithm: Algorithm,
+    /// Window.
+    pub window: Duration,
+    /// What the store said. A limit that only shadows is reported as admitted; its `retry_after` still
+    /// says that it had no room.
     pub outcome: LimitOutcome,
+    /// Position in [`LimitSpend::descriptor_sets`](crate::LimitSpend::descriptor_sets) of the set that
+    /// matched. A set without a status matched nothing, or a limit that another one replaces.
+    pub descriptor: Option<usize>,
+    /// The matched entries as `key_value.key_value`, where the limit asks for metrics by them.
+    pub detail: Option<Text>,
+    /// Whether the limit counts and never denies.
+    pub shadow: bool,
+    /// Whether the limit matches and never counts.
+    pub unlimited: bool,
 }
 
 /// What was done about a finding.
@@ -201,6 +215,29 @@ pub struct Decision {
     pub shadow: Vec<ShadowResult>,
     /// Whether policies' results came from the memo.
     pub memoised: bool,
+    /// What a later report may correct: hits spent by an estimate, where the request announced a report,
+    /// and what concurrency limits hold. It is there whatever the effect: who denies a request for
+    /// another reason gives back at once what it holds.
+    pub usage: Vec<Usage>,
+}
+
+impl LimitStatus {
+    /// The status of a limit of an ordinary list.
+    #[must_use]
+    pub fn new(policy_id: Text, limit: &Limit, outcome: LimitOutcome) -> Self {
+        Self {
+            policy_id,
+            name: limit.name.clone(),
+            limit: limit.limit,
+            algorithm: limit.algorithm,
+            window: limit.window,
+            outcome,
+            descriptor: None,
+            detail: None,
+            shadow: false,
+            unlimited: false,
+        }
+    }
 }
 
 impl Question {

@@ -52,17 +52,17 @@ impl<'a> LazyInput<'a> {
     }
 
     /// What `policy` sees.
-    pub(crate) fn of(&self, policy: &Policy) -> Option<&Input> {
+    pub(crate) fn of(&self, policy: &Policy) -> &Input {
         let kinds = policy.stored_kinds;
         let facts = &self.request.facts;
-        if kinds.is_empty() {
-            return Some(self.built.plain.get_or_init(|| Input::new(document(facts, self.findings, None))));
+        let inputs = (!kinds.is_empty()).then(|| self.built.stored.get_or_init(Box::default));
+        match inputs.and_then(|inputs| inputs.get(kinds.number())) {
+            None => self.built.plain.get_or_init(|| Input::new(document(facts, self.findings, None))),
+            Some(input) => input.get_or_init(|| {
+                let stored = stored(&self.request.stored, kinds, self.now);
+                Input::new(document(facts, self.findings, Some(stored)))
+            }),
         }
-        let inputs = self.built.stored.get_or_init(Box::default);
-        Some(inputs.get(kinds.number())?.get_or_init(|| {
-            let stored = stored(&self.request.stored, kinds, self.now);
-            Input::new(document(facts, self.findings, Some(stored)))
-        }))
     }
 }
 

@@ -21,7 +21,7 @@ pub use decision::{
     ReportedFinding, ShadowResult, Tier, Verdict,
 };
 pub use fact::{FactDocument, FactKind, FactName, FactReading, FactStore, StoredFacts};
-pub use policy_set::{EngineKind, LoadOptions, Mode, PolicyInfo, PolicySet};
+pub use policy_set::{EngineKind, LoadOptions, Mode, PolicyInfo, PolicySet, Settling, UsageFault};
 pub use reply::Reply;
 pub use request::{
     Behaviour, Destination, DestinationKind, Device, Facts, Function, HttpRequest, LimitSpend, Location,

@@ -68,7 +68,8 @@ pub(crate) fn reason(policy: &Policy, code: ReasonCode, detail_code: Option<Text
     }
 }
 
-fn code(error: &EvalError) -> ReasonCode {
+/// The code of an evaluation that gave no answer.
+pub(crate) fn code(error: &EvalError) -> ReasonCode {
     match error {
         EvalError::Policy { .. } => ReasonCode::PolicyError,
         EvalError::Timeout => ReasonCode::PolicyTimeout,
@@ -85,13 +86,7 @@ fn read_rego(policy: &Policy, grants: bool, value: Option<&Value>) -> Result<Out
         Some(Value::Map(rules)) => rules,
         Some(_) => return Err("the package did not answer with a map".to_owned()),
     };
-    let denials = match rules.get("deny") {
-        None => Vec::new(),
-        Some(Value::List(denials)) => denials.iter().map(|d| denial(policy, d)).collect::<Result<_, _>>()?,
-        Some(_) => {
-            return Err("`deny` is not a set: write `deny contains {\"code\": …, \"message\": …}`".into());
-        }
-    };
+    let denials = denials(policy, rules.get("deny"))?;
     let obligations = obligations(policy, rules.get("obligations"))?;
     let allowed = match rules.get("allow") {
         None | Some(Value::Bool(false)) => false,
@@ -149,6 +144,15 @@ fn cel_deny(policy: &Policy, code: Option<Text>, message: Option<&str>) -> Reaso
 
 fn allow(policy: &Policy) -> Reason {
     reason(policy, ReasonCode::PolicyAllow, None, "allowed")
+}
+
+/// Reads the rule `deny`.
+pub(crate) fn denials(policy: &Policy, value: Option<&Value>) -> Result<Vec<Reason>, String> {
+    match value {
+        None => Ok(Vec::new()),
+        Some(Value::List(denials)) => denials.iter().map(|it| denial(policy, it)).collect(),
+        Some(_) => Err("`deny` is not a set: write `deny contains {\"code\": …, \"message\": …}`".to_owned()),
+    }
 }
 
 /// Reads an element of `deny`: a map with `code` and `message`.

@@ -31,6 +31,10 @@ pub struct Request {
     pub observed: Observed,
     /// What a store said of the documents that the request's policies name.
     pub stored: StoredFacts,
+    /// Limits are read and not spent: what would this request be told?
+    pub preview: bool,
+    /// Hits are an estimate that a report corrects; the decision names what was spent.
+    pub report_later: bool,
 }
 
 /// When fact groups were observed; `None` is with the request.
@@ -203,11 +207,24 @@ pub struct LimitSpend {
     pub hits: u64,
     /// Values that limit keys may use.
     pub descriptors: Labels,
+    /// Domain of Envoy's rate limit service. Where it is set, the limit lists of that domain answer, and
+    /// no others; where it is not, lists without a domain.
+    pub domain: Option<Text>,
+    /// What the lists of `domain` are matched against: each an ordered list of keys with values.
+    pub descriptor_sets: Vec<Vec<(Text, Text)>>,
+    /// Hits of single descriptor sets, by position, in place of `hits`; 0 only reads. May be shorter.
+    pub descriptor_hits: Vec<Option<u64>>,
 }
 
 impl Default for LimitSpend {
     fn default() -> Self {
-        Self { hits: 1, descriptors: Vec::new() }
+        Self {
+            hits: 1,
+            descriptors: Vec::new(),
+            domain: None,
+            descriptor_sets: Vec::new(),
+            descriptor_hits: Vec::new(),
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Counters behind one trait: memory, the embedded default of one node.
+//! Counters behind one trait: memory, the embedded default of one node, and Redis or Valkey for many.
 
 pub mod facts;
 pub mod memory;

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use super::{Algorithm, Limit};
+use super::{Algorithm, Counting, Limit};
 
 /// Largest `limit` and `burst`.
 pub const MAX_HITS: u64 = 1_000_000_000_000;
+/// Largest `limit` of [`Algorithm::Concurrency`]: each hold is remembered by itself.
+pub const MAX_HELD: u64 = 100_000;
 /// Shortest window.
 pub const MIN_WINDOW: Duration = Duration::from_millis(1);
 /// Longest window, and longest time in which a burst refills.
@@ -23,6 +25,20 @@ pub enum LimitError {
     /// `burst` is 0 or above [`MAX_HITS`].
     #[error("`burst` is {0}: must be 1 to {MAX_HITS}")]
     Burst(u64),
+    /// `limit` of a concurrency limit is above [`MAX_HELD`].
+    #[error("`limit` is {0}: a concurrency limit must be 1 to {MAX_HELD}")]
+    Held(u64),
+    /// A node may hold no hits, or more than the limit.
+    #[error("`lease` is {most}: must be 1 to the limit, {limit}")]
+    Lease {
+        /// Hits that one node holds at most.
+        most: u64,
+        /// Hits admitted within the window.
+        limit: u64,
+    },
+    /// What is held cannot be taken in advance.
+    #[error("a concurrency limit is always counted exactly: remove `counting: leased`")]
+    LeasedConcurrency,
     /// A spent burst would take more than [`MAX_WINDOW`] to refill.
     #[error("`burst` is {burst}: at {limit} hits per {window:?} it takes more than 366 days to refill")]
     Refill {
@@ -36,8 +52,9 @@ pub enum LimitError {
 }
 
 impl Limit {
-    /// Checks the bounds: `limit` and `burst` 1 to [`MAX_HITS`], `window` 1 ms to 366 days, and a
-    /// burst that refills within 366 days. A burst above `limit` is allowed.
+    /// Checks the bounds: `limit` and `burst` 1 to [`MAX_HITS`] (for concurrency [`MAX_HELD`]), `window`
+    /// 1 ms to 366 days, a lease within the limit, and a burst that refills within 366 days. A burst above
+    /// `limit` is allowed.
     ///
     /// # Errors
     /// The first bound that is broken.
@@ -47,6 +64,18 @@ impl Limit {
         }
         if self.window < MIN_WINDOW || self.window > MAX_WINDOW {
             return Err(LimitError::Window(self.window));
+        }
+        if let Counting::Leased { most } = self.counting
+            && (most == 0 || most > self.limit)
+        {
+            return Err(LimitError::Lease { most, limit: self.limit });
+        }
+        if self.algorithm == Algorithm::Concurrency {
+            return match self.counting {
+                Counting::Leased { .. } => Err(LimitError::LeasedConcurrency),
+                Counting::Exact if self.limit > MAX_HELD => Err(LimitError::Held(self.limit)),
+                Counting::Exact => Ok(()),
+            };
         }
         let Algorithm::Gcra { burst } = self.algorithm else { return Ok(()) };
         if burst == 0 || burst > MAX_HITS {

@@ -42,12 +42,39 @@ pub fn spend(state: State, rate: Rate, hits: u64, now_ns: u64) -> (State, Readin
         return (state, Reading::refused(free / window, debt.div_ceil(limit), wait));
     }
     let after = debt + cost;
-    let (whole, fraction) = (after / limit, after % limit);
-    let next = State {
-        full_at: now_ns.saturating_add(u64::try_from(whole).unwrap_or(u64::MAX)),
-        fraction: u64::try_from(fraction).unwrap_or(0),
-    };
-    (next, Reading::admitted((free - cost) / window, whole + u128::from(fraction > 0)))
+    (owing(after, limit, now_ns), Reading::admitted((free - cost) / window, after.div_ceil(limit)))
+}
+
+/// The state with `hits` given back that were spent at `spent_ns`.
+///
+/// What flowed back into the bucket since then may have been theirs, so it is taken off: given back is
+/// what certainly still stands against them, all of it where the bucket was not full meanwhile. More
+/// would let a burst through that the hits which remain do not leave room for.
+#[must_use]
+pub fn give_back(state: State, rate: Rate, hits: u64, spent_ns: u64, now_ns: u64) -> State {
+    let limit = u128::from(rate.limit.max(1));
+    let window = u128::from(rate.window_ns.max(1));
+    let debt = debt(state, rate.limit.max(1), now_ns).min(u128::from(rate.burst) * window);
+    let refilled = u128::from(now_ns.saturating_sub(spent_ns)) * limit;
+    let standing = (u128::from(hits) * window).saturating_sub(refilled);
+    owing(debt.saturating_sub(standing), limit, now_ns)
+}
+
+/// The state with `hits` spent whether there is room or not; a bucket is never below empty.
+#[must_use]
+pub fn force(state: State, rate: Rate, hits: u64, now_ns: u64) -> State {
+    let window = u128::from(rate.window_ns.max(1));
+    let bucket = u128::from(rate.burst) * window;
+    let debt = debt(state, rate.limit.max(1), now_ns).saturating_add(u128::from(hits) * window);
+    owing(debt.min(bucket), rate.limit.max(1).into(), now_ns)
+}
+
+/// The state in which `debt` is missing, in nanoseconds times `limit`.
+fn owing(debt: u128, limit: u128, now_ns: u64) -> State {
+    State {
+        full_at: now_ns.saturating_add(u64::try_from(debt / limit).unwrap_or(u64::MAX)),
+        fraction: u64::try_from(debt % limit).unwrap_or(0),
+    }
 }
 
 /// What is missing in the bucket at `now_ns`, in nanoseconds times `limit`.

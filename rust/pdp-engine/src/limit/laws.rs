@@ -20,14 +20,46 @@ fn algorithms() -> impl Strategy<Value = Algorithm> {
         (1_u64..30).prop_map(|burst| Algorithm::Gcra { burst }),
         Just(Algorithm::FixedWindow),
         Just(Algorithm::SlidingWindow),
+        calendars().prop_map(Algorithm::Quota),
     ]
+}
+
+fn calendars() -> impl Strategy<Value = Calendar> {
+    let period = prop_oneof![Just(Period::Day), Just(Period::Month)];
+    let zone =
+        prop_oneof![Just("UTC"), Just("Europe/Berlin"), Just("America/St_Johns"), Just("Pacific/Apia")];
+    (period, zone).prop_map(|(period, zone)| Calendar { period, zone: zone.parse().unwrap() })
 }
 
 fn limits() -> impl Strategy<Value = Limit> {
     let windows = prop_oneof![Just(1_000_000), Just(SECOND), Just(3_600 * SECOND), 1_000_000..5 * SECOND];
-    (algorithms(), 1_u64..40, windows).prop_map(|(algorithm, limit, window)| {
-        Limit::new("n", algorithm, limit, Duration::from_nanos(window))
+    (algorithms(), 1_u64..40, windows).prop_map(|(algorithm, limit, window)| match algorithm {
+        Algorithm::Quota(calendar) => Limit::quota("n", calendar, limit),
+        _ => Limit::new("n", algorithm, limit, Duration::from_nanos(window)),
     })
+}
+
+fn window_of(limit: &Limit) -> u64 {
+    limit.window.as_nanos() as u64
+}
+
+/// Most hits that a full limit admits at once.
+fn full(limit: &Limit) -> u64 {
+    match limit.algorithm {
+        Algorithm::Gcra { burst } => burst,
+        _ => limit.limit,
+    }
+}
+
+/// The span that `now` is counted in: aligned window, or calendar period.
+fn counted_in(limit: &Limit, now: u64) -> (u64, u64) {
+    match limit.algorithm {
+        Algorithm::Quota(calendar) => calendar.around(now),
+        _ => {
+            let start = now - now % window_of(limit);
+            (start, start + window_of(limit))
+        }
+    }
 }
 
 /// Gaps are parts of a window, so that each case meets many edges.
@@ -70,7 +102,6 @@ fn hits_within(list: &[(u64, u64)], from: u64, to: u64) -> u64 {
 fn free_by_list(limit: &Limit, list: &[(u64, u64)], now: u64) -> u128 {
     let window = limit.window.as_nanos() as u64;
     let wide = u128::from(window);
-    let start = now - now % window;
     match limit.algorithm {
         Algorithm::Gcra { burst } => {
             let full = u128::from(burst) * wide;
@@ -82,13 +113,16 @@ fn free_by_list(limit: &Limit, list: &[(u64, u64)], now: u64) -> u128 {
             }
             level
         }
-        Algorithm::Quota(_) | Algorithm::Concurrency => 0,
-        Algorithm::FixedWindow => u128::from(limit.limit - hits_within(list, start, start + window)) * wide,
+        // `concurrency.rs` has a list of its own.
+        Algorithm::Concurrency => 0,
+        Algorithm::FixedWindow | Algorithm::Quota(_) => {
+            let (start, end) = counted_in(limit, now);
+            u128::from(limit.limit - hits_within(list, start, end)) * wide
+        }
         Algorithm::SlidingWindow => {
-            let previous = u128::from(hits_within(list, start - window, start));
-            let current = u128::from(hits_within(list, start, start + window));
-            let used = previous * u128::from(window - now % window) + current * wide;
-            (u128::from(limit.limit) * wide).saturating_sub(used)
+            let slot = window.div_ceil(8);
+            let from = (now / slot - 8) * slot;
+            u128::from(limit.limit - hits_within(list, from, u64::MAX)) * wide
         }
     }
 }
@@ -126,27 +160,130 @@ proptest! {
     }
 
     #[test]
-    fn windows_admit_at_most_the_limit_in_each_aligned_window(case in cases(), sliding in any::<bool>()) {
-        let algorithm = if sliding { Algorithm::SlidingWindow } else { Algorithm::FixedWindow };
+    fn fixed_windows_and_quotas_admit_at_most_the_limit_in_each_window(case in cases(), calendar in prop::option::of(calendars())) {
+        let algorithm = calendar.map_or(Algorithm::FixedWindow, Algorithm::Quota);
         let case = Case { limit: Limit { algorithm, ..case.limit }, ..case };
-        let window = case.limit.window.as_nanos() as u64;
         let list = admitted(&run(&case));
         for (at, _) in &list {
-            let start = at - at % window;
-            prop_assert!(hits_within(&list, start, start + window) <= case.limit.limit);
+            let (start, end) = counted_in(&case.limit, *at);
+            prop_assert!(hits_within(&list, start, end) <= case.limit.limit);
         }
     }
 
     #[test]
-    fn sliding_window_stays_within_its_bound_in_any_span_of_a_window(case in cases()) {
+    fn sliding_window_admits_at_most_the_limit_in_any_span_of_a_window(case in cases()) {
         let case = Case { limit: Limit { algorithm: Algorithm::SlidingWindow, ..case.limit }, ..case };
-        let window = case.limit.window.as_nanos() as u64;
+        let window = window_of(&case.limit);
         let list = admitted(&run(&case));
         for (at, _) in &list {
-            let hits = hits_within(&list, at + 1 - window, at + 1);
-            let bound = u128::from(case.limit.limit) * u128::from(window + at % window);
-            prop_assert!(u128::from(hits) * u128::from(window) <= bound);
+            prop_assert!(hits_within(&list, at + 1 - window, at + 1) <= case.limit.limit);
+            prop_assert!(hits_within(&list, *at, at + window) <= case.limit.limit);
         }
+    }
+
+    /// A hit counts for a window, and for no more than 9/8 of one (and the rounding of nine slots).
+    #[test]
+    fn sliding_window_forgets_a_hit_after_one_to_nine_eighths_of_a_window(window in 1_000_000..5 * SECOND, from in 0..10 * SECOND) {
+        let limit = limit(Algorithm::SlidingWindow, 1, Duration::from_nanos(window));
+        let (counter, reading) = Counter::empty(limit.algorithm).spend(&limit, 1, START + from);
+        let after = reading.reset_ns as u64;
+        prop_assert!(after >= window && after <= window / 8 * 9 + 18, "{after} of {window}");
+        prop_assert!(!counter.spend(&limit, 1, START + from + window - 1).1.admitted);
+    }
+
+    /// The reading of the whole list, whatever of it was given back or came to more than was spent.
+    #[test]
+    fn settled_hits_leave_what_the_list_of_actual_hits_leaves(case in cases(), actual in prop::collection::vec(0_u64..12, 120)) {
+        let mut counter = Counter::empty(case.limit.algorithm);
+        let mut now = START;
+        let mut list: Vec<(u64, u64)> = Vec::new();
+        for ((hits, gap), actual) in case.spends.iter().zip(actual) {
+            now += gap;
+            let (next, reading) = counter.spend(&case.limit, *hits, now);
+            if !reading.admitted {
+                continue;
+            }
+            // Settled half a gap later.
+            let later = now + gap / 2;
+            if actual < *hits {
+                counter = next.give_back(&case.limit, hits - actual, now, later);
+                list.push((now, actual));
+            } else {
+                counter = next.force(&case.limit, actual - hits, later);
+                list.push((now, *hits));
+                list.push((later, actual - hits));
+            }
+            now = later;
+            let standing = counter.spend(&case.limit, 0, now).1;
+            prop_assert!(standing.remaining <= full(&case.limit));
+            match case.limit.algorithm {
+                // A bucket that was not full may have got back less, never more.
+                Algorithm::Gcra { burst } => {
+                    let wide = u128::from(window_of(&case.limit));
+                    let bucket = u128::from(burst) * wide;
+                    let (mut level, mut last) = (bucket, 0);
+                    for (at, hits) in list.iter().copied().chain([(now, 0)]) {
+                        level = bucket.min(level + u128::from(at - last) * u128::from(case.limit.limit));
+                        level = level.saturating_sub(u128::from(hits) * wide);
+                        last = at;
+                    }
+                    prop_assert!(u128::from(standing.remaining) <= level / wide);
+                }
+                Algorithm::SlidingWindow => {
+                    let slot = window_of(&case.limit).div_ceil(8);
+                    let counted = hits_within(&list, (now / slot - 8) * slot, u64::MAX);
+                    prop_assert_eq!(standing.remaining, case.limit.limit.saturating_sub(counted));
+                }
+                _ => {
+                    let (start, end) = counted_in(&case.limit, now);
+                    let counted = hits_within(&list, start, end);
+                    prop_assert_eq!(standing.remaining, case.limit.limit.saturating_sub(counted));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn hits_given_back_at_once_were_never_spent(case in cases(), hits in 1_u64..30) {
+        let mut counter = Counter::empty(case.limit.algorithm);
+        let mut now = START;
+        for (spent, gap) in &case.spends {
+            now += gap;
+            let (next, reading) = counter.spend(&case.limit, *spent, now);
+            counter = if reading.admitted { next } else { counter };
+        }
+        let (next, reading) = counter.spend(&case.limit, hits, now);
+        if reading.admitted {
+            let back = next.give_back(&case.limit, hits, now, now);
+            prop_assert_eq!(back.spend(&case.limit, 0, now).1, counter.spend(&case.limit, 0, now).1);
+        }
+    }
+
+    #[test]
+    fn hits_of_another_window_are_not_given_back(case in cases()) {
+        prop_assume!(!matches!(case.limit.algorithm, Algorithm::Gcra { .. }));
+        let (counter, _) = Counter::empty(case.limit.algorithm).spend(&case.limit, 1, START);
+        let later = START + 3 * window_of(&case.limit);
+        let (counter, _) = counter.spend(&case.limit, 1, later);
+        let back = counter.give_back(&case.limit, 1, START, later);
+        prop_assert_eq!(back.spend(&case.limit, 0, later).1.remaining, case.limit.limit - 1);
+    }
+
+    #[test]
+    fn a_grant_is_all_there_is_room_for_and_no_more_than_asked(case in cases(), least in 0_u64..20, most in 0_u64..50) {
+        let mut counter = Counter::empty(case.limit.algorithm);
+        let mut now = START;
+        for (spent, gap) in &case.spends {
+            now += gap;
+            let (next, reading) = counter.spend(&case.limit, *spent, now);
+            counter = if reading.admitted { next } else { counter };
+        }
+        let room = counter.spend(&case.limit, 0, now).1.remaining;
+        let (next, granted, reading) = counter.grant(&case.limit, least, most, now);
+        let expected = if room.min(most) >= least { room.min(most) } else { 0 };
+        prop_assert_eq!((granted, reading.admitted), (expected, expected > 0));
+        prop_assert_eq!(next.spend(&case.limit, 0, now).1.remaining, room - granted);
+        prop_assert_eq!(reading.remaining, room - granted);
     }
 
     #[test]
@@ -168,11 +305,7 @@ proptest! {
                     prop_assert!(!counter.spend(&case.limit, *hits, now + retry - 1).1.admitted);
                 }
                 (false, None) => {
-                    let most = match case.limit.algorithm {
-                        Algorithm::Gcra { burst } => burst,
-                        _ => case.limit.limit,
-                    };
-                    prop_assert!(*hits > most);
+                    prop_assert!(*hits > full(&case.limit));
                 }
             }
         }
@@ -180,10 +313,7 @@ proptest! {
 
     #[test]
     fn after_reset_the_limit_is_full_and_not_before(case in cases()) {
-        let full = match case.limit.algorithm {
-            Algorithm::Gcra { burst } => burst,
-            _ => case.limit.limit,
-        };
+        let full = full(&case.limit);
         let mut counter = Counter::empty(case.limit.algorithm);
         let mut now = START;
         for (hits, gap) in &case.spends {
@@ -212,14 +342,13 @@ proptest! {
         prop_assert_eq!(counter.spend(&case.limit, hits, later).1, empty.spend(&case.limit, hits, later).1);
     }
 
-    /// Time as it is only moves on; what the clock shows is shifted back at one moment. Then no more
-    /// is admitted than the bound that holds without the shift, plus what the shift may repeat: nothing
-    /// for GCRA and for steps within a window.
+    /// Time as it is only moves on; what the clock shows is shifted back at one moment, by less than a
+    /// window. Then no more is admitted than the bound that holds without the shift.
     #[test]
     fn a_clock_that_steps_back_gains_nothing(case in cases(), step in 1_u64..3_000_000_000, from in 0_usize..60) {
         let mut counter = Counter::empty(case.limit.algorithm);
         let (mut clock, mut real) = (START, START);
-        let window = case.limit.window.as_nanos() as u64;
+        let window = window_of(&case.limit);
         let step = step % window;
         let mut list = Vec::new();
         for (index, (hits, gap)) in case.spends.iter().enumerate() {
@@ -234,22 +363,27 @@ proptest! {
                 list.push((real, clock.max(counter_floor(&counter)), *hits));
             }
         }
+        let (shown, real): (Vec<_>, Vec<_>) = list.iter().map(|(real, shown, hits)| ((*shown, *hits), (*real, *hits))).unzip();
         match case.limit.algorithm {
             Algorithm::Gcra { burst } => {
-                for (index, (from, _, _)) in list.iter().enumerate() {
+                for (index, (from, _)) in real.iter().enumerate() {
                     let mut hits = 0;
-                    for (to, _, more) in list.iter().skip(index) {
+                    for (to, more) in real.iter().skip(index) {
                         hits += u128::from(*more);
                         let refilled = u128::from(to - from) * u128::from(case.limit.limit);
                         prop_assert!(hits * u128::from(window) <= u128::from(burst) * u128::from(window) + refilled);
                     }
                 }
             }
+            Algorithm::SlidingWindow => {
+                for (at, _) in &real {
+                    prop_assert!(hits_within(&real, *at, at + window) <= case.limit.limit);
+                }
+            }
             _ => {
-                let shown: Vec<(u64, u64)> = list.iter().map(|(_, shown, hits)| (*shown, *hits)).collect();
                 for (at, _) in &shown {
-                    let start = at - at % window;
-                    prop_assert!(hits_within(&shown, start, start + window) <= case.limit.limit);
+                    let (start, end) = counted_in(&case.limit, *at);
+                    prop_assert!(hits_within(&shown, start, end) <= case.limit.limit);
                 }
             }
         }
@@ -262,9 +396,16 @@ proptest! {
         window_ms in prop_oneof![Just(1), Just(366 * 86_400_000), 1_u64..=366 * 86_400_000],
         hits in any::<u64>(),
         times in prop::collection::vec(any::<u64>(), 1..6),
-        kind in 0..3,
+        calendar in calendars(),
+        kind in 0..5,
     ) {
-        let algorithm = [Algorithm::Gcra { burst }, Algorithm::FixedWindow, Algorithm::SlidingWindow][kind as usize];
+        let algorithm = [
+            Algorithm::Gcra { burst },
+            Algorithm::FixedWindow,
+            Algorithm::SlidingWindow,
+            Algorithm::Quota(calendar),
+            Algorithm::Concurrency,
+        ][kind as usize];
         let window = Duration::from_millis(window_ms);
         let limit = Limit::new("n", algorithm, limit, window);
         let mut counter = Counter::empty(algorithm);
@@ -273,6 +414,14 @@ proptest! {
             counter = if reading.admitted { next } else { counter };
             let outcome = LimitOutcome::from(reading);
             prop_assert_eq!(outcome.admitted, outcome.retry_after.is_none());
+            for hits in [0, hits, u64::MAX] {
+                let (forced, _) = counter.force(&limit, hits, now).spend(&limit, hits, now);
+                let back = forced.give_back(&limit, hits, now, now.wrapping_add(hits));
+                prop_assert!(back.spend(&limit, 0, now).1.admitted);
+                let (_, granted, reading) = counter.grant(&limit, hits, u64::MAX, now);
+                prop_assert!(granted <= full(&limit) && reading.admitted == (granted > 0));
+                let _ = forced.expires_ns(&limit);
+            }
         }
     }
 }
@@ -282,7 +431,8 @@ fn counter_floor(counter: &Counter) -> u64 {
     match counter {
         Counter::Gcra(_) => 0,
         Counter::FixedWindow(state) => state.start_ns(),
-        Counter::SlidingWindow(state) => state.start_ns(),
+        Counter::SlidingWindow(_) | Counter::Concurrency(_) => 0,
+        Counter::Quota(state) => state.start_ns(),
     }
 }
 
@@ -307,7 +457,13 @@ fn a_third_of_a_second_does_not_drift() {
 
 #[test]
 fn more_hits_than_the_limit_are_never_admitted() {
-    for algorithm in [Algorithm::Gcra { burst: 10 }, Algorithm::FixedWindow, Algorithm::SlidingWindow] {
+    for algorithm in [
+        Algorithm::Gcra { burst: 10 },
+        Algorithm::FixedWindow,
+        Algorithm::SlidingWindow,
+        Algorithm::Quota(Calendar { period: Period::Day, zone: chrono_tz::UTC }),
+        Algorithm::Concurrency,
+    ] {
         let limit = limit(algorithm, 10, Duration::from_secs(1));
         let (_, reading) = Counter::empty(algorithm).spend(&limit, 11, START);
         let outcome = LimitOutcome::from(reading);
@@ -339,6 +495,16 @@ fn limits_out_of_bounds_are_refused() {
     assert_eq!(refused(gcra(1), 1, year + second), LimitError::Window(year + second));
     assert_eq!(refused(gcra(0), 1, second), LimitError::Burst(0));
     assert_eq!(refused(gcra(2), 1, year), LimitError::Refill { burst: 2, limit: 1, window: year });
+    assert_eq!(refused(Algorithm::Concurrency, MAX_HELD + 1, second), LimitError::Held(MAX_HELD + 1));
+    let leased = |algorithm, most| {
+        let counting = Counting::Leased { most };
+        Limit { counting, ..limit(algorithm, 10, second) }.validate()
+    };
+    assert_eq!(leased(Algorithm::FixedWindow, 0), Err(LimitError::Lease { most: 0, limit: 10 }));
+    assert_eq!(leased(Algorithm::FixedWindow, 11), Err(LimitError::Lease { most: 11, limit: 10 }));
+    assert_eq!(leased(Algorithm::FixedWindow, 10), Ok(()));
+    assert_eq!(leased(Algorithm::Concurrency, 1), Err(LimitError::LeasedConcurrency));
+    assert_eq!(limit(Algorithm::Concurrency, MAX_HELD, second).validate(), Ok(()));
     assert_eq!(limit(gcra(1), 1, year).validate(), Ok(()));
     assert_eq!(limit(gcra(50), 10, second).validate(), Ok(()));
     assert_eq!(LimitError::Limit(0).to_string(), "`limit` is 0: must be 1 to 1000000000000");

@@ -2,19 +2,27 @@
 
 mod bounds;
 mod calendar;
+pub mod concurrency;
 mod counter;
 pub mod fixed_window;
 pub mod gcra;
+mod key;
+pub mod quota;
 pub mod sliding_window;
+mod usage;
 
 #[cfg(test)]
 mod laws;
 
 use std::time::{Duration, SystemTime};
 
-pub use bounds::{LimitError, MAX_HITS, MAX_WINDOW, MIN_WINDOW};
+pub use bounds::{LimitError, MAX_HELD, MAX_HITS, MAX_WINDOW, MIN_WINDOW};
 pub use calendar::{Calendar, Period};
+pub use concurrency::Holds;
 pub use counter::{Counter, Reading, WindowRate, epoch_ns};
+pub(crate) use key::push_part;
+pub use key::{KeyError, MAX_KEY_BYTES, encode_key};
+pub use usage::Usage;
 
 use uuid::Uuid;
 
@@ -31,11 +39,11 @@ pub enum Algorithm {
     },
     /// Counter per aligned window. Lets up to twice the limit through around an edge.
     FixedWindow,
-    /// Two-window weighted counter; by its estimate ([`sliding_window::spend`]) at most `limit` in any
-    /// window.
+    /// Counter per eighth of a window; at most `limit` in any span of one window. A hit counts for one to
+    /// 9/8 windows.
     SlidingWindow,
     /// Counter per calendar period of a time zone, such as a month in Berlin. `window` is the period's
-    /// longest length.
+    /// longest length ([`Calendar::longest`]).
     Quota(Calendar),
     /// Hits held at once: each is given back when the caller says that it is done, or after `window`.
     Concurrency,
@@ -56,7 +64,8 @@ pub enum Counting {
 }
 
 /// Whose hits count together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// Each tenant has counters of its own.
     #[default]
@@ -66,7 +75,8 @@ pub enum Scope {
 }
 
 /// What becomes of a limit while the shared store cannot be asked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Outage {
     /// It admits nothing.
     #[default]
@@ -110,10 +120,24 @@ impl Limit {
             outage: Outage::default(),
         }
     }
+
+    /// A quota per calendar period, likewise.
+    #[must_use]
+    pub fn quota(name: impl Into<Text>, calendar: Calendar, limit: u64) -> Self {
+        Self::new(name, Algorithm::Quota(calendar), limit, calendar.longest())
+    }
 }
 
-/// Names a counter: with [`Limit::name`], [`Limit::window`] and the kind of algorithm, but not with
-/// what a change of the limit may change while counts are kept.
+impl Limit {
+    /// Whether hits are held until they are given back.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.algorithm == Algorithm::Concurrency
+    }
+}
+
+/// Names a counter: with [`Limit::name`], [`Limit::window`] and the kind of algorithm (of a quota also its
+/// period and zone), but not with what a change of the limit may change while counts are kept.
 #[derive(Clone, Copy, Debug)]
 pub struct CounterName<'a> {
     /// Policy that owns the limit.
@@ -225,6 +249,9 @@ pub struct LimitOutcome {
     pub counted_by: CountedBy,
     /// Hits above the limit that all nodes together may admit within a window, at most.
     pub overshoot: u64,
+    /// The [`Spend::holder`] under which the hits were spent, where they were: on a repeated request that
+    /// of the first one, so that whoever reports later settles what was spent. `None` is the spend's own.
+    pub spent_by: Option<Uuid>,
 }
 
 /// Counters behind one trait.

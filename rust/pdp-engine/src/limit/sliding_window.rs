@@ -1,114 +1,141 @@
-//! Two aligned windows, the previous one weighted by how much of it still counts.
+//! Nine counters over a window and an eighth: strict in any span of a window.
 
 use super::{Reading, WindowRate};
 
-/// Hits of the window that starts at `start_ns`, and of the one before.
+/// Parts that a window is counted in.
+const PARTS: u64 = 8;
+/// Slots that can overlap one window: its parts, and the one it begins in.
+const SLOTS: usize = 9;
+
+/// Hits of the nine slots that end with `slot`; slot `n` is at `n % 9`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct State {
-    start_ns: u64,
-    current: u64,
-    previous: u64,
-}
-
-/// The state as it stands at a moment.
-struct View {
-    state: State,
-    /// Nanoseconds into the window; 0 where the clock is behind it.
-    elapsed: u64,
-    /// Nanoseconds that the clock is behind the window.
-    behind: u64,
+    slot: u64,
+    counts: [u64; SLOTS],
 }
 
 /// Reads `state` at `now_ns` and spends `hits`; the new state holds only if the reading admitted.
 ///
-/// With `w` the window and `e` the time since its start, hits are admitted while
-/// `previous * (w - e) / w + current + hits <= limit`, compared exactly in integers.
+/// Time is cut into slots of an eighth of the window, rounded up to a whole nanosecond. Hits count while
+/// the slots that overlap the last window, nine in all, hold at most `limit`; each counts whole.
 ///
-/// Exact: each aligned window admits at most `limit`. An estimate: that the previous window's hits
-/// were spread evenly. Where they all came at its end, a span of one window that ends at `e` holds up
-/// to `limit * (1 + e / w)`, below twice the limit.
+/// Exact: any span of one window admits at most `limit`, since such a span overlaps only slots that were
+/// counted when its last hit was admitted. A hit leaves after one to 9/8 windows, so the rate that is
+/// sustained may be a ninth lower than `limit` per window, and never higher.
 ///
-/// A clock that steps back by at most a window stays at the start of the newer window. After a larger
-/// step both windows' hits are carried into the earlier one, so nothing is gained.
+/// A clock that steps back by at most a window stays in the newer slot. After a larger step all hits are
+/// carried into the earlier slot, so nothing is gained.
 #[must_use]
 pub fn spend(state: State, rate: WindowRate, hits: u64, now_ns: u64) -> (State, Reading) {
-    let window = rate.window_ns.max(1);
-    let view = view(state, window, now_ns);
-    let (wide, limit) = (u128::from(window), u128::from(rate.limit));
-    let elapsed = u128::from(view.elapsed);
-    let used = u128::from(view.state.previous) * (wide - elapsed) + u128::from(view.state.current) * wide;
-    let free = (limit * wide).saturating_sub(used);
-
-    if u128::from(hits) * wide > free {
-        let wait = wait(&view.state, wide, limit, hits.into(), elapsed);
-        let reading = Reading::refused(
-            u64::try_from(free / wide).unwrap_or(u64::MAX).into(),
-            reset(&view.state, wide, elapsed, view.behind),
-            wait.map(|wait| wait + u128::from(view.behind)),
-        );
-        return (state, reading);
+    let wide = slot_ns(rate.window_ns);
+    let view = view(state, wide, now_ns);
+    let left = rate.limit.saturating_sub(view.sum());
+    if hits > left {
+        let retry = view.retry(wide, rate.limit, hits, now_ns);
+        return (state, Reading::refused(left.into(), view.reset(wide, now_ns), retry));
     }
-    let next = State { current: view.state.current.saturating_add(hits), ..view.state };
-    let left = (free - u128::from(hits) * wide) / wide;
-    (next, Reading::admitted(left, reset(&next, wide, elapsed, view.behind)))
+    let next = view.with(hits);
+    (next, Reading::admitted((left - hits).into(), next.reset(wide, now_ns)))
 }
 
-fn view(state: State, window: u64, now_ns: u64) -> View {
-    let elapsed = now_ns % window;
-    let start_ns = now_ns - elapsed;
-    if state.start_ns > now_ns {
-        let behind = state.start_ns - now_ns;
-        if behind <= window {
-            return View { state, elapsed: 0, behind };
+/// The state with `hits` given back that were spent at `spent_ns`, if they still count.
+#[must_use]
+pub fn give_back(state: State, window_ns: u64, hits: u64, spent_ns: u64) -> State {
+    let slot = spent_ns / slot_ns(window_ns);
+    let mut next = state;
+    if state.slots().contains(&slot)
+        && let Some(count) = next.counts.get_mut(place(slot))
+    {
+        *count = count.saturating_sub(hits);
+    }
+    next
+}
+
+/// The state with `hits` spent whether there is room or not.
+#[must_use]
+pub fn force(state: State, window_ns: u64, hits: u64, now_ns: u64) -> State {
+    view(state, slot_ns(window_ns), now_ns).with(hits)
+}
+
+/// Width of a slot.
+fn slot_ns(window_ns: u64) -> u64 {
+    window_ns.div_ceil(PARTS).max(1)
+}
+
+fn place(slot: u64) -> usize {
+    usize::try_from(slot % SLOTS as u64).unwrap_or(0)
+}
+
+/// The state as it stands at a moment.
+fn view(state: State, wide: u64, now_ns: u64) -> State {
+    let slot = now_ns / wide;
+    if slot <= state.slot {
+        if state.slot - slot <= PARTS {
+            return state;
         }
-        let current = state.current.saturating_add(state.previous);
-        return View { state: State { start_ns, current, previous: 0 }, elapsed, behind: 0 };
+        return State { slot, counts: [0; SLOTS] }.with(state.sum());
     }
-    let state = match (start_ns.saturating_sub(state.start_ns)) / window {
-        0 if state.start_ns == start_ns => state,
-        1 => State { start_ns, current: 0, previous: state.current },
-        _ => State { start_ns, current: 0, previous: 0 },
-    };
-    View { state, elapsed, behind: 0 }
-}
-
-/// Time until nothing counts any more.
-fn reset(state: &State, window: u128, elapsed: u128, behind: u64) -> u128 {
-    let left = match (state.current, state.previous) {
-        (0, 0) => return 0,
-        (0, _) => window - elapsed,
-        _ => 2 * window - elapsed,
-    };
-    left + u128::from(behind)
-}
-
-/// Time until `hits`, refused now, fit; `None` where they never do.
-fn wait(state: &State, window: u128, limit: u128, hits: u128, elapsed: u128) -> Option<u128> {
-    if hits > limit {
-        return None;
+    let mut next = State { slot, ..state };
+    for passed in 1..=(slot - state.slot).min(SLOTS as u64) {
+        if let Some(count) = next.counts.get_mut(place(state.slot + passed)) {
+            *count = 0;
+        }
     }
-    // Moment in a window at which `falling` hits have lost enough weight to leave `room`.
-    let moment = |falling: u64, room: u128| match u128::from(falling) {
-        0 => 0,
-        falling => window.saturating_sub(room * window / falling),
-    };
-    let current = u128::from(state.current);
-    if current + hits <= limit {
-        return Some(moment(state.previous, limit - current - hits).saturating_sub(elapsed));
-    }
-    Some(window - elapsed + moment(state.current, limit - hits))
+    next
 }
 
 impl State {
-    /// Start of the window it stands in, in nanoseconds since the epoch.
+    /// Slots that count, oldest first.
+    fn slots(&self) -> std::ops::RangeInclusive<u64> {
+        self.slot.saturating_sub(PARTS)..=self.slot
+    }
+
+    fn count(&self, slot: u64) -> u64 {
+        self.counts.get(place(slot)).copied().unwrap_or(0)
+    }
+
+    fn sum(&self) -> u64 {
+        self.counts.iter().fold(0, |sum, count| sum.saturating_add(*count))
+    }
+
+    fn with(mut self, hits: u64) -> Self {
+        if let Some(count) = self.counts.get_mut(place(self.slot)) {
+            *count = count.saturating_add(hits);
+        }
+        self
+    }
+
+    /// Time until nothing counts any more.
+    fn reset(&self, wide: u64, now_ns: u64) -> u128 {
+        let newest = self.slots().rev().find(|slot| self.count(*slot) > 0);
+        newest.map_or(0, |slot| leaves(slot, wide, now_ns))
+    }
+
+    /// Time until `hits`, refused now, fit; `None` where they never do.
+    fn retry(&self, wide: u64, limit: u64, hits: u64, now_ns: u64) -> Option<u128> {
+        let room = limit.checked_sub(hits)?;
+        let mut counted = self.sum();
+        let last = self.slots().find(|slot| {
+            counted = counted.saturating_sub(self.count(*slot));
+            counted <= room
+        });
+        last.map(|slot| leaves(slot, wide, now_ns))
+    }
+
+    /// The slot it stands in; slots are an eighth of a window, from the epoch.
     #[must_use]
-    pub fn start_ns(self) -> u64 {
-        self.start_ns
+    pub fn slot(self) -> u64 {
+        self.slot
     }
 
     /// Nanoseconds since the epoch from which the state says nothing any more.
     #[must_use]
     pub fn expires_ns(self, window_ns: u64) -> u64 {
-        self.start_ns.saturating_add(window_ns.saturating_mul(2))
+        self.slot.saturating_add(SLOTS as u64).saturating_mul(slot_ns(window_ns))
     }
+}
+
+/// Time until the hits of `slot` count no more.
+fn leaves(slot: u64, wide: u64, now_ns: u64) -> u128 {
+    ((u128::from(slot) + SLOTS as u128) * u128::from(wide)).saturating_sub(now_ns.into())
 }

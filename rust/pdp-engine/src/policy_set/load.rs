@@ -19,6 +19,9 @@ const MANIFEST: &str = "manifest.yaml";
 /// Rules that a Rego policy answers with.
 const RULES: [&str; 3] = ["allow", "deny", "obligations"];
 
+/// Rules that a Rego policy answers a rate-limit question with.
+const LIMIT_RULES: [&str; 2] = ["deny", "limits"];
+
 /// Bounds of a policy set.
 #[derive(Clone, Debug)]
 pub struct LoadOptions {
@@ -88,9 +91,14 @@ fn check(manifest: &Manifest, options: &LoadOptions) -> Result<(), Vec<Diagnosti
 }
 
 fn policy(entry: &Entry, files: &mut Files<'_>) -> Result<Policy, Vec<Diagnostic>> {
-    if (entry.kind == Question::RateLimit) != (entry.engine == EngineKind::Limits) {
+    let limits = match entry.engine {
+        EngineKind::Limits => entry.kind == Question::RateLimit,
+        EngineKind::Cel => entry.kind != Question::RateLimit,
+        EngineKind::Rego => true,
+    };
+    if !limits {
         let message = format!(
-            "policy `{}`: `kind: rate_limit` and `engine: limits` go together, and only so",
+            "policy `{}`: `kind: rate_limit` goes with `engine: limits` or `rego`, and `limits` with no other kind",
             entry.id
         );
         return Err(vec![fault(MANIFEST, DiagnosticCode::Document, &message)]);
@@ -152,7 +160,9 @@ fn stored_requirements(entry: &Entry) -> Vec<StoredRequirement> {
 /// Only the answer of a policy that is pure, and reads nothing that others may change, may be reused.
 fn cacheable_for(entry: &Entry, body: &Body) -> Result<Option<Duration>, Vec<Diagnostic>> {
     let pure = match body {
-        Body::Rules { program, .. } => program.is_pure() && entry.stored_facts.is_empty(),
+        Body::Rules { program, .. } => {
+            program.is_pure() && entry.kind != Question::RateLimit && entry.stored_facts.is_empty()
+        }
         Body::Limits(_) => false,
     };
     if entry.cacheable_for.is_some() && !pure {
@@ -196,11 +206,11 @@ fn rego_body(entry: &Entry, source: Source, files: &mut Files<'_>) -> Result<Bod
         modules: &modules,
         data: &data,
         package: &package,
-        rules: &RULES,
+        rules: if entry.kind == Question::RateLimit { &LIMIT_RULES } else { &RULES },
         guaranteed: &guaranteed,
     };
     let program = rego::compile(&source)?;
-    let grants = program.defines("allow");
+    let grants = entry.kind != Question::RateLimit && program.defines("allow");
     Ok(Body::Rules { program, grants })
 }
 

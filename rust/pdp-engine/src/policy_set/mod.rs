@@ -6,17 +6,20 @@ mod limits;
 mod load;
 mod manifest;
 mod selector;
+mod usage;
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use pdp_policy::Program;
 
+pub(crate) use self::limits::{AlgorithmName, CountingName, LimitList, LimitRule, Terms};
 pub use self::load::LoadOptions;
-pub(crate) use self::manifest::FactGroup;
 use self::manifest::{BudgetOverride, OnError};
 pub use self::manifest::{EngineKind, Mode};
+pub(crate) use self::manifest::{FactGroup, optional_duration};
 use self::selector::{Index, Selectors};
+pub use self::usage::{Settling, UsageFault};
 use crate::decision::{Question, Tier};
 use crate::fact::{FactKind, FactKinds};
 use crate::limit::Limit;
@@ -73,16 +76,7 @@ pub(crate) enum Body {
         grants: bool,
     },
     /// It limits.
-    Limits(Vec<LimitRule>),
-}
-
-/// A limit with the expressions that choose and key it.
-pub(crate) struct LimitRule {
-    pub(crate) limit: Limit,
-    /// Yields the key: text, or a list of texts and whole numbers.
-    pub(crate) key: Box<dyn Program>,
-    /// Yields whether the limit applies.
-    pub(crate) when: Option<Box<dyn Program>>,
+    Limits(LimitList),
 }
 
 /// A fact group that must be supplied.
@@ -109,6 +103,8 @@ pub struct PolicySet {
     indexes: [Index; 4],
     /// Kinds of stored facts that some policy of each question reads.
     stored_kinds: [FactKinds; 4],
+    /// Limit lists that answer Envoy's rate limit service, by domain; in no index.
+    domains: HashMap<Text, Vec<u32>, ahash::RandomState>,
 }
 
 impl PolicySet {
@@ -129,18 +125,22 @@ impl PolicySet {
         let mut by_id = HashMap::default();
         let mut indexes: [Index; 4] = Default::default();
         let mut stored_kinds = [FactKinds::default(); 4];
+        let mut domains: HashMap<Text, Vec<u32>, ahash::RandomState> = HashMap::default();
         for (position, policy) in (0u32..).zip(&policies) {
             by_id.insert(policy.info.id.clone(), position);
-            if policy.info.mode != Mode::Off
-                && let Some(index) = indexes.get_mut(policy.info.kind.position())
-            {
+            if policy.info.mode == Mode::Off {
+                continue;
+            }
+            if let Body::Limits(LimitList { domain: Some(domain), .. }) = &policy.body {
+                domains.entry(domain.clone()).or_default().push(position);
+            } else if let Some(index) = indexes.get_mut(policy.info.kind.position()) {
                 index.insert(&policy.selectors, position);
-                if let Some(kinds) = stored_kinds.get_mut(policy.info.kind.position()) {
-                    *kinds = kinds.union(policy.stored_kinds);
-                }
+            }
+            if let Some(kinds) = stored_kinds.get_mut(policy.info.kind.position()) {
+                *kinds = kinds.union(policy.stored_kinds);
             }
         }
-        Self { revision, policies, by_id, indexes, stored_kinds }
+        Self { revision, policies, by_id, indexes, domains, stored_kinds }
     }
 
     pub(crate) fn policy(&self, position: u32) -> Option<&Policy> {
@@ -159,11 +159,31 @@ impl PolicySet {
             if self.stored_kinds.get(question.position()).is_none_or(|kinds| kinds.is_empty()) {
                 continue;
             }
-            for policy in self.select(*question, facts).into_iter().filter_map(|at| self.policy(at)) {
+            let selected = match question {
+                Question::RateLimit => self.select_limits(facts),
+                question => self.select(*question, facts),
+            };
+            for policy in selected.into_iter().filter_map(|at| self.policy(at)) {
                 kinds = kinds.union(policy.stored_kinds);
             }
         }
         kinds
+    }
+
+    /// The limit of this name inside a policy, as it is for a tenant; `None` where the set has no such limit,
+    /// or one that never counts. Limits that Rego policies make have no name in the set.
+    #[must_use]
+    pub fn limit(&self, policy_id: &str, name: &str, tenant: Option<&str>) -> Option<Limit> {
+        let Body::Limits(list) = &self.policy(self.position(policy_id)?)?.body else { return None };
+        let rule = list.rules.iter().find(|rule| *rule.limit.name == *name && !rule.unlimited)?;
+        Some(rule.limit_of(tenant).clone())
+    }
+
+    /// Positions of the policies whose limits apply to a request, ascending: of its domain where it has one.
+    pub(crate) fn select_limits(&self, facts: &Facts) -> Vec<u32> {
+        let Some(domain) = &facts.limit.domain else { return self.select(Question::RateLimit, facts) };
+        let applies = |position: &u32| self.policy(*position).is_some_and(|it| it.selectors.select(facts));
+        self.domains.get(domain).map(|of| of.iter().copied().filter(applies).collect()).unwrap_or_default()
     }
 
     /// Positions of the policies that apply to a question, ascending.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use pdp_policy::{Budget, EvalError, Evaluator, Input, Value};
+use pdp_policy::{Budget, EvalError, Evaluator, Input, Program, Value};
 
 use crate::policy_set::{Body, LimitRule, Policy, PolicySet};
 use crate::worker::BudgetOptions;
@@ -16,8 +16,9 @@ enum Prepared {
 
 /// The evaluators of one limit.
 struct PreparedLimit {
-    key: Box<dyn Evaluator>,
+    key: Option<Box<dyn Evaluator>>,
     when: Option<Box<dyn Evaluator>>,
+    cost: Option<Box<dyn Evaluator>>,
 }
 
 /// Evaluators by position of their policy.
@@ -54,10 +55,9 @@ impl Evaluators {
     pub(crate) fn rules(
         &mut self,
         position: u32,
-        input: Option<&Input>,
+        input: &Input,
         now: SystemTime,
     ) -> Result<Option<Value>, EvalError> {
-        let input = input.ok_or_else(lost)?;
         let budget = self.budget(position, now);
         match self.prepared(position) {
             Some(Prepared::Rules(evaluator)) => evaluator.evaluate(input, &budget),
@@ -65,26 +65,51 @@ impl Evaluators {
         }
     }
 
-    /// Evaluates key and condition of a limit; `Ok(None)` where its condition says that it does not apply.
-    pub(crate) fn limit(
+    /// Evaluates the condition of a limit.
+    pub(crate) fn limit_applies(
         &mut self,
         position: u32,
         rule: usize,
-        input: Option<&Input>,
+        input: &Input,
         now: SystemTime,
-    ) -> Result<Option<Option<Value>>, EvalError> {
-        let input = input.ok_or_else(lost)?;
+    ) -> Result<Option<Value>, EvalError> {
+        self.of_limit(position, rule, |limit| &mut limit.when, input, now)
+    }
+
+    /// Evaluates the key of a limit.
+    pub(crate) fn limit_key(
+        &mut self,
+        position: u32,
+        rule: usize,
+        input: &Input,
+        now: SystemTime,
+    ) -> Result<Option<Value>, EvalError> {
+        self.of_limit(position, rule, |limit| &mut limit.key, input, now)
+    }
+
+    /// Evaluates the cost of a limit.
+    pub(crate) fn limit_cost(
+        &mut self,
+        position: u32,
+        rule: usize,
+        input: &Input,
+        now: SystemTime,
+    ) -> Result<Option<Value>, EvalError> {
+        self.of_limit(position, rule, |limit| &mut limit.cost, input, now)
+    }
+
+    fn of_limit(
+        &mut self,
+        position: u32,
+        rule: usize,
+        part: fn(&mut PreparedLimit) -> &mut Option<Box<dyn Evaluator>>,
+        input: &Input,
+        now: SystemTime,
+    ) -> Result<Option<Value>, EvalError> {
         let budget = self.budget(position, now);
         let Some(Prepared::Limits(limits)) = self.prepared(position) else { return Err(lost()) };
         let limit = limits.get_mut(rule).ok_or_else(lost)?;
-        if let Some(when) = &mut limit.when {
-            match when.evaluate(input, &budget)? {
-                Some(Value::Bool(true)) => {}
-                Some(Value::Bool(false)) => return Ok(None),
-                _ => return Err(EvalError::Policy { message: "`when` is not a boolean".to_owned() }),
-            }
-        }
-        limit.key.evaluate(input, &budget).map(Some)
+        part(limit).as_mut().ok_or_else(lost)?.evaluate(input, &budget)
     }
 
     fn prepared(&mut self, position: u32) -> Option<&mut Prepared> {
@@ -109,12 +134,13 @@ impl Evaluators {
 fn prepare(policy: &Policy) -> Prepared {
     match &policy.body {
         Body::Rules { program, .. } => Prepared::Rules(program.instantiate()),
-        Body::Limits(rules) => Prepared::Limits(rules.iter().map(prepare_limit).collect()),
+        Body::Limits(list) => Prepared::Limits(list.rules.iter().map(prepare_limit).collect()),
     }
 }
 
 fn prepare_limit(rule: &LimitRule) -> PreparedLimit {
-    PreparedLimit { key: rule.key.instantiate(), when: rule.when.as_ref().map(|when| when.instantiate()) }
+    let prepare = |program: &Option<Box<dyn Program>>| program.as_ref().map(|it| it.instantiate());
+    PreparedLimit { key: prepare(&rule.key), when: prepare(&rule.when), cost: prepare(&rule.cost) }
 }
 
 fn lost() -> EvalError {

@@ -155,10 +155,12 @@ impl Worker {
             }
             match (question, &limits) {
                 (Question::RateLimit, Some(plan)) => {
-                    let (verdict, limits, shadow) = plan.conclude(&self.set, outcomes);
-                    decision.limits = limits;
-                    decision.shadow.extend(shadow);
-                    progress.take(verdict);
+                    let spend = &request.facts.limit;
+                    let concluded = plan.conclude(&self.set, spend, outcomes, decision_id);
+                    decision.limits = concluded.limits;
+                    decision.usage = concluded.usage;
+                    decision.shadow.extend(concluded.shadow);
+                    progress.take(concluded.verdict);
                 }
                 (Question::Egress, _) => self.egress(request, now, &mut progress, &mut decision),
                 (question, _) => {
@@ -187,6 +189,7 @@ impl Worker {
             cacheable_for: None,
             shadow: Vec::new(),
             memoised: false,
+            usage: Vec::new(),
         }
     }
 

@@ -154,7 +154,8 @@ fn limit(from: &proto::LimitSpend) -> Checked<LimitSpend> {
         let message = format!("`{hits}` is no number of hits; write 1 to 1000000000");
         return Err(invalid(ErrorReason::FieldOutOfRange, "limit.hits", message));
     }
-    Ok(LimitSpend { hits, descriptors: labels("limit.descriptors", &from.descriptors, 64)? })
+    let descriptors = labels("limit.descriptors", &from.descriptors, 64)?;
+    Ok(LimitSpend { hits, descriptors, ..LimitSpend::default() })
 }
 
 fn device(from: &proto::Device) -> Checked<Device> {

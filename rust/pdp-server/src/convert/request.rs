@@ -24,6 +24,8 @@ pub fn request(from: &proto::CheckRequest) -> Result<Request, InvalidRequest> {
         questions: questions(&from.questions)?,
         facts,
         observed: observed(from)?,
+        preview: from.limit.as_ref().is_some_and(|limit| limit.preview),
+        report_later: from.limit.as_ref().is_some_and(|limit| limit.report_later),
     };
     fields_of_questions(&request, from)?;
     Ok(request)

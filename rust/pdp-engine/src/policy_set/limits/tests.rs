@@ -1,0 +1,1 @@
+//! What limit lists refuse, and where.
