@@ -6,8 +6,8 @@ use std::sync::Arc;
 use pdp_engine::{LoadOptions, PolicySet};
 use pdp_policy::Diagnostic;
 use pdp_proto::v1::ErrorDetail;
-use pdp_server::Decider;
 use pdp_server::config::EngineConfig;
+use pdp_server::{Decider, state};
 use prost::Message;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -30,8 +30,8 @@ impl Engine {
         let config = EngineConfig::from_json(config).map_err(|fault| errors::config(&fault))?;
         let directory = config.policies.clone();
         let set = load(py, &directory)?;
-        let store = Arc::new(pdp_state::MemoryStore::default());
-        Ok(Self { decider: Decider::new(set, config.worker_options(), store), directory })
+        let state = released(py, || state::open(&config.state))?.map_err(|fault| errors::state(&fault))?;
+        Ok(Self { decider: Decider::new(set, config.worker_options(), state), directory })
     }
 
     /// Answers an encoded `CheckRequest` with an encoded `CheckResponse`.
@@ -43,6 +43,12 @@ impl Engine {
     /// Answers an encoded `CheckBatchRequest` with an encoded `CheckBatchResponse`.
     fn check_batch<'py>(&self, py: Python<'py>, request: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
         let answer = released(py, || Ok(self.decider.check_batch_encoded(request)?.encode_to_vec()))?;
+        bytes(py, answer)
+    }
+
+    /// Answers an encoded `ReportUsageRequest` with an encoded `ReportUsageResponse`.
+    fn report_usage<'py>(&self, py: Python<'py>, request: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+        let answer = released(py, || Ok(self.decider.report_usage_encoded(request)?.encode_to_vec()))?;
         bytes(py, answer)
     }
 

@@ -2,7 +2,7 @@
 
 use pdp_policy::Diagnostic;
 use pdp_proto::v1::{ErrorDetail, ErrorReason};
-use pdp_server::{StartError, config};
+use pdp_server::{StartError, StateError, config};
 use pyo3::prelude::*;
 
 pyo3::import_exception!(pdp.errors, ConfigError);
@@ -36,9 +36,19 @@ pub(crate) fn start(fault: &StartError) -> PyErr {
     match fault {
         StartError::Config(fault) => config(fault),
         StartError::Policies(faults) => policy_set(faults),
+        StartError::State(fault) => state(fault),
         StartError::Tls(fault) => ConfigError::new_err(("tls", fault.to_string())),
         StartError::Bind(fault) => ListenError::new_err(fault.to_string()),
         StartError::Thread(_) | StartError::Reflection(_) => internal(fault.to_string()),
+    }
+}
+
+/// The error of state that cannot be opened.
+pub(crate) fn state(fault: &StateError) -> PyErr {
+    match fault {
+        StateError::Config(fault) => config(fault),
+        StateError::Store(message) => ConfigError::new_err(("state.redis_url", message.clone())),
+        StateError::Random => internal(fault.to_string()),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The one table from a refusal's reason to its gRPC status.
 
 use bytes::Bytes;
+use pdp_engine::limit::LimitFault;
 use pdp_engine::{RequestFault, Text};
 use pdp_proto::v1::{ErrorDetail, ErrorReason};
 use prost::Message;
@@ -61,10 +62,16 @@ pub fn message_too_large(bytes: usize, limit: usize) -> ErrorDetail {
     with_code(Code::ResourceExhausted, ErrorReason::TooLarge, "", message)
 }
 
+/// An id that another request has.
+#[must_use]
+pub fn duplicate_id(among: &str) -> ErrorDetail {
+    detail(ErrorReason::Duplicate, "request_id", format!("must differ among the {among}"))
+}
+
 /// The caller's deadline had passed.
 #[must_use]
 pub fn deadline_passed() -> ErrorDetail {
-    detail(ErrorReason::Deadline, "", "the deadline passed before the request was evaluated")
+    detail(ErrorReason::Deadline, "", "the deadline passed before the request was decided")
 }
 
 /// A fault of the server; what it was is in the log, not in the answer.
@@ -108,6 +115,29 @@ pub fn from_fault(fault: &RequestFault, ids: &[Text]) -> ErrorDetail {
             let message = format!("the active revision is `{active}`");
             detail(ErrorReason::RevisionNotActive, "policy_revision", message)
         }
+    }
+}
+
+/// A usage token that this node did not sign, or no node that shares its key secret.
+#[must_use]
+pub fn usage_token_refused() -> ErrorDetail {
+    let message = "is not a token of this decision point, or of one with the same `state.key_secret_file`; \
+                   send the decision's own";
+    detail(ErrorReason::FieldMalformed, "usage_token", message)
+}
+
+/// Why a store could not say how a counter stands.
+#[must_use]
+pub fn from_limit_fault(fault: LimitFault) -> ErrorDetail {
+    match fault {
+        LimitFault::StoreUnavailable => {
+            let message = "the shared state store did not answer; nobody knows whether it counted";
+            detail(ErrorReason::NotReady, "", message)
+        }
+        LimitFault::StoreFull => {
+            detail(ErrorReason::Overloaded, "", "the state store holds as many counters as it may")
+        }
+        LimitFault::InvalidLimit => internal(),
     }
 }
 

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use pdp_engine::PolicySet;
 use pdp_policy::Diagnostic;
-use pdp_state::{MemoryStore, MemoryStoreOptions};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
@@ -26,6 +25,7 @@ use crate::service::DecisionService;
 use crate::service::admission::Admission;
 use crate::service::drain::{DrainTrigger, drain};
 use crate::service::standard::{self, Health};
+use crate::state::{self, State, StateError};
 use crate::tls::{self, TlsError};
 use crate::watch::{self, Watch};
 
@@ -46,6 +46,9 @@ pub enum StartError {
     /// TLS cannot be offered.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The state store cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// An address cannot be listened on.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -102,11 +105,20 @@ struct Ended {
 }
 
 impl Server {
-    /// Builds the policy set, binds every address and starts to answer.
+    /// Opens the state store, builds the policy set, binds every address and starts to answer.
     ///
     /// # Errors
     /// [`StartError`]; nothing is left running.
     pub fn start(config: &ServerConfig) -> Result<Self, StartError> {
+        let state = state::open(&config.state)?;
+        Self::start_with(config, state)
+    }
+
+    /// As [`Self::start`], over state that is open already.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_with(config: &ServerConfig, state: State) -> Result<Self, StartError> {
         let listeners = config.listeners()?;
         let tls = config.tls.as_ref().map(tls::server_config).transpose()?.map(TlsAcceptor::from);
         let sockets = Sockets::bind(&listeners)?;
@@ -114,8 +126,7 @@ impl Server {
         // Looked at before it is read: a change in between must not be missed.
         let seen = watch::digest(&config.policies);
         let set = reload::load(&config.policies).map_err(StartError::Policies)?;
-        let store = Arc::new(MemoryStore::new(MemoryStoreOptions::default()));
-        let decider = Decider::new(set, config.worker_options(), store.clone());
+        let decider = Decider::new(set, config.worker_options(), state);
         let (trigger, signal) = drain();
         let (health, standard) = standard::public()?;
         let service = DecisionService {
@@ -140,7 +151,6 @@ impl Server {
             reloader: reloader.clone(),
             drain: signal.clone(),
             exposed: Arc::new(exposed(config, &listeners)),
-            store,
         };
         let control = Control {
             sockets,

@@ -120,6 +120,17 @@ impl PolicySet {
         self.policies.iter().map(|policy| &policy.info)
     }
 
+    /// Each limit that a list names with its policy, by tier, then policy, in the order of the list.
+    pub fn limits(&self) -> impl Iterator<Item = (&PolicyInfo, &Limit)> {
+        self.policies.iter().flat_map(|policy| {
+            let rules = match &policy.body {
+                Body::Limits(list) => list.rules.as_slice(),
+                Body::Rules { .. } => &[],
+            };
+            rules.iter().map(|rule| (&policy.info, &rule.limit))
+        })
+    }
+
     pub(crate) fn new(revision: Text, mut policies: Vec<Policy>) -> Self {
         policies.sort_by(|a, b| (a.info.tier, &a.info.id).cmp(&(b.info.tier, &b.info.id)));
         let mut by_id = HashMap::default();

@@ -117,7 +117,8 @@ fn obligation(from: &engine::Obligation) -> proto::Obligation {
     }
 }
 
-fn limit(from: &engine::LimitStatus) -> proto::LimitStatus {
+/// How a limit stands.
+pub(crate) fn limit(from: &engine::LimitStatus) -> proto::LimitStatus {
     proto::LimitStatus {
         policy_id: from.policy_id.to_string(),
         name: from.name.to_string(),

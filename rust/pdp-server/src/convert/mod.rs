@@ -6,6 +6,7 @@ mod message;
 mod request;
 mod wire;
 
+pub(crate) use decision::limit;
 pub use decision::{decision, structure};
 pub use request::request;
 pub(crate) use request::{batch_size, request_id};

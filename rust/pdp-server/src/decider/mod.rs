@@ -1,23 +1,34 @@
 //! The decider: encoded or decoded requests in, answers out, from any thread.
 //!
-//! The gRPC service and an engine embedded in a process use the same one.
+//! The gRPC service and an engine embedded in a process use the same one. A check whose stores answer
+//! at once is answered at once; one that has to wait is given back as what is left of it.
 
+pub(crate) mod batch;
+pub(crate) mod check;
 mod identifier;
+mod report;
+mod seat;
+pub(crate) mod stream;
 mod thread;
+pub(crate) mod usage;
 
 use std::collections::HashSet;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use bytes::Buf;
-use pdp_engine::limit::LimitStore;
 use pdp_engine::{PolicySet, Worker, WorkerOptions};
-use pdp_proto::v1::{self as proto, ErrorDetail, ErrorReason, check_result::Outcome};
+use pdp_proto::v1::{self as proto, ErrorDetail, check_result::Outcome};
+use pdp_state::StateStore;
 
-use crate::convert::{self, RawBatch, RawStreamItem};
+use self::check::{Answer, Check, Waiting};
+use crate::convert;
 use crate::errors;
 use crate::metrics::Metrics;
+use crate::state::State;
 
 /// The set that serves.
 pub struct Active {
@@ -30,7 +41,7 @@ pub struct Active {
 struct Shared {
     active: ArcSwap<Active>,
     options: WorkerOptions,
-    store: Arc<dyn LimitStore>,
+    state: State,
     metrics: Arc<Metrics>,
 }
 
@@ -47,11 +58,11 @@ pub struct Decider {
 const WARM_POLICIES: usize = 1_000;
 
 impl Decider {
-    /// A decider over `set`.
+    /// A decider over `set` that counts in `state`.
     #[must_use]
-    pub fn new(set: PolicySet, options: WorkerOptions, store: Arc<dyn LimitStore>) -> Self {
+    pub fn new(set: PolicySet, options: WorkerOptions, state: State) -> Self {
         let active = ArcSwap::from_pointee(Active { set: Arc::new(set), loaded_at: SystemTime::now() });
-        Self { shared: Arc::new(Shared { active, options, store, metrics: Arc::default() }) }
+        Self { shared: Arc::new(Shared { active, options, state, metrics: Arc::default() }) }
     }
 
     /// The set that serves.
@@ -87,15 +98,21 @@ impl Decider {
         &self.shared.metrics
     }
 
-    /// Decides one request.
+    /// Counters, and how they fare.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn StateStore> {
+        &self.shared.state.store
+    }
+
+    /// Decides one request, waiting on this thread where its stores do not answer at once.
     ///
     /// # Errors
     /// [`ErrorDetail`] for a request that is not well formed, names what does not exist, or meets a fault.
     pub fn check(&self, request: &proto::CheckRequest) -> Result<proto::CheckResponse, ErrorDetail> {
-        self.counted(self.check_until(request, None))
+        self.counted(self.begin(request, None).wait())
     }
 
-    /// Decides one encoded `CheckRequest`, unless `deadline` has passed.
+    /// Decides one encoded `CheckRequest`, unless `deadline` has passed; waits as [`Self::check`] does.
     ///
     /// # Errors
     /// As [`Self::check`], and where the bytes are no such message.
@@ -104,8 +121,15 @@ impl Decider {
         bytes: impl Buf,
         deadline: Option<Instant>,
     ) -> Result<proto::CheckResponse, ErrorDetail> {
-        let outcome = convert::decode(bytes).and_then(|request| self.check_until(&request, deadline));
-        self.counted(outcome)
+        self.counted(self.begin_encoded(bytes, deadline).wait())
+    }
+
+    /// Begins one encoded `CheckRequest`; the answer is still to be counted.
+    pub(crate) fn begin_encoded(&self, bytes: impl Buf, deadline: Option<Instant>) -> Check {
+        match convert::decode(bytes) {
+            Ok(request) => self.begin(&request, deadline),
+            Err(error) => Check::Done(Err(error)),
+        }
     }
 
     /// Decides an encoded `CheckBatchRequest`; each item has its own verdict or error.
@@ -114,77 +138,14 @@ impl Decider {
     /// Only where the batch itself is not well formed.
     pub fn check_batch_encoded(&self, bytes: impl Buf) -> Result<proto::CheckBatchResponse, ErrorDetail> {
         let mut batch = self.open_batch(bytes, None)?;
-        while self.advance(&mut batch) {}
-        Ok(proto::CheckBatchResponse { results: batch.results })
+        pdp_engine::reply::wait(async { while batch.advance(self) || batch.settle(self).await {} });
+        Ok(batch.into_response())
     }
 
-    /// Reads a batch, deciding nothing yet.
-    pub(crate) fn open_batch(
-        &self,
-        bytes: impl Buf,
-        deadline: Option<Instant>,
-    ) -> Result<Batch, ErrorDetail> {
-        let opened = convert::decode::<RawBatch>(bytes).and_then(|raw| {
-            convert::batch_size(raw.items.len())?;
-            Ok(raw)
-        });
-        let items = self.counted(opened)?.items;
-        let results = Vec::with_capacity(items.len());
-        Ok(Batch { items: items.into_iter(), deadline, ids: HashSet::new(), results })
-    }
-
-    /// Decides the next item; false when there is none.
-    pub(crate) fn advance(&self, batch: &mut Batch) -> bool {
-        let Some(item) = batch.items.next() else { return false };
-        let at = batch.results.len();
-        let outcome = convert::decode::<proto::CheckRequest>(item);
-        let id = outcome.as_ref().map(|request| request.request_id.clone()).unwrap_or_default();
-        let outcome = outcome.and_then(|request| {
-            unique(&mut batch.ids, &id, "items of a batch")?;
-            self.check_until(&request, batch.deadline)
-        });
-        let outcome = outcome.map_err(|mut error| {
-            let field = std::mem::take(&mut error.field);
-            let dot = if field.is_empty() { "" } else { "." };
-            error.field = format!("items[{at}]{dot}{field}");
-            error
-        });
-        batch.results.push(result(id, self.counted(outcome)));
-        true
-    }
-
-    /// Decides one encoded `CheckStreamRequest`; `in_flight` are the ids not yet answered.
-    pub(crate) fn check_stream_item(
-        &self,
-        bytes: impl Buf,
-        in_flight: &mut HashSet<String>,
-    ) -> proto::CheckResult {
-        let outcome = convert::decode::<RawStreamItem>(bytes)
-            .and_then(|item| convert::decode::<proto::CheckRequest>(item.request.unwrap_or_default()));
-        let id = outcome.as_ref().map(|request| request.request_id.clone()).unwrap_or_default();
-        let outcome = outcome.and_then(|request| {
-            if id.is_empty() {
-                let message = "answers of a stream are told apart by it";
-                return Err(errors::detail(ErrorReason::FieldRequired, "request_id", message));
-            }
-            unique(in_flight, &id, "requests in flight")?;
-            self.check_until(&request, None)
-        });
-        let outcome = outcome.map_err(|mut error| {
-            let field = std::mem::take(&mut error.field);
-            error.field = if field.is_empty() { "request".to_owned() } else { format!("request.{field}") };
-            error
-        });
-        result(id, self.counted(outcome))
-    }
-
-    fn check_until(
-        &self,
-        request: &proto::CheckRequest,
-        deadline: Option<Instant>,
-    ) -> Result<proto::CheckResponse, ErrorDetail> {
+    /// Begins a check on this thread; the answer is still to be counted.
+    fn begin(&self, request: &proto::CheckRequest, deadline: Option<Instant>) -> Check {
         thread::with_state(self, |state| state.check(self, request, deadline))
-            .unwrap_or_else(|| Err(errors::internal()))
+            .unwrap_or_else(|| Check::Done(Err(errors::internal())))
     }
 
     /// Counts an error, once, where it leaves.
@@ -196,13 +157,25 @@ impl Decider {
     }
 }
 
-/// A batch on its way.
-pub(crate) struct Batch {
-    items: std::vec::IntoIter<bytes::Bytes>,
-    deadline: Option<Instant>,
-    ids: HashSet<String>,
-    /// Answers so far, in the items' order.
-    pub(crate) results: Vec<proto::CheckResult>,
+/// A check that waits, with what it is known by among others.
+pub(crate) struct Named<T> {
+    name: Option<T>,
+    waiting: Waiting,
+}
+
+impl<T> Named<T> {
+    fn new(name: T, waiting: Waiting) -> Self {
+        Self { name: Some(name), waiting }
+    }
+}
+
+impl<T: Unpin> Future for Named<T> {
+    type Output = (Option<T>, Answer);
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let polled = Pin::new(&mut self.waiting).poll(context);
+        polled.map(|answer| (self.name.take(), answer))
+    }
 }
 
 /// Refuses an id, where given, that is among `ids`; adds it otherwise.
@@ -210,10 +183,10 @@ fn unique(ids: &mut HashSet<String>, id: &str, among: &str) -> Result<(), ErrorD
     if id.is_empty() || ids.insert(id.to_owned()) {
         return Ok(());
     }
-    Err(errors::detail(ErrorReason::Duplicate, "request_id", format!("must differ among the {among}")))
+    Err(errors::duplicate_id(among))
 }
 
-fn result(id: String, outcome: Result<proto::CheckResponse, ErrorDetail>) -> proto::CheckResult {
+fn result(id: String, outcome: Answer) -> proto::CheckResult {
     match outcome {
         Ok(answer) => proto::CheckResult {
             request_id: answer.request_id,

@@ -1,6 +1,7 @@
 //! What the server counts. Request threads write counters of their own, so
 //! counting costs no shared cache line; reading adds them up.
 
+mod limits;
 mod render;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,6 +11,8 @@ use std::time::Duration;
 use pdp_engine::{Decision, Effect};
 use pdp_proto::v1::ErrorReason;
 
+pub(crate) use limits::LimitMetrics;
+use limits::LimitTables;
 pub use render::Snapshot;
 
 /// Upper bounds of the latency buckets, in microseconds.
@@ -30,6 +33,10 @@ impl Counter {
 
     pub(crate) fn subtract(&self, amount: u64) {
         self.0.fetch_sub(amount, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
     }
 
     pub(crate) fn get(&self) -> u64 {
@@ -92,7 +99,10 @@ pub struct Metrics {
     /// Sums of threads that have ended.
     retired: ThreadMetrics,
     errors: [Counter; REASONS],
+    pub(crate) limits: LimitTables,
     pub(crate) panics: Counter,
+    /// Decisions whose usage token would have been too large.
+    pub(crate) usage_tokens_omitted: Counter,
     pub(crate) reloads_done: Counter,
     pub(crate) reloads_failed: Counter,
     pub(crate) in_flight: Counter,

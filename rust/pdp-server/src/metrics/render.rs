@@ -1,24 +1,26 @@
 //! The Prometheus text exposition format, version 0.0.4.
 
 use std::fmt::{self, Write};
+use std::sync::Arc;
 
-use pdp_engine::Question;
+use pdp_engine::{PolicySet, Question};
 use pdp_proto::v1::ErrorReason;
-use pdp_state::MemoryStats;
+use pdp_state::{Health, Metric, MetricKind};
 
+use super::limits::Escaped;
 use super::{BUCKETS_MICROSECONDS, Counter, Metrics, ThreadMetrics};
 
 /// What the counters do not know of the server.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Snapshot {
-    /// Revision that serves.
-    pub revision: String,
-    /// Policies of the set that serves.
-    pub policies: usize,
+    /// The set that serves.
+    pub set: Option<Arc<PolicySet>>,
     /// Whether the last reload failed.
     pub reload_failed: bool,
-    /// What the limit store holds and did.
-    pub limits: MemoryStats,
+    /// How the state store fares.
+    pub health: Option<Health>,
+    /// What the state store holds and did.
+    pub state: Vec<Metric>,
 }
 
 impl Metrics {
@@ -40,10 +42,14 @@ impl Metrics {
         for (result, counter) in [("ok", &self.reloads_done), ("failed", &self.reloads_failed)] {
             writeln!(out, "pdp_policy_reload_total{{result=\"{result}\"}} {}", counter.get())?;
         }
-        head(out, "pdp_policy_revision_info", "gauge", "1 for the revision that serves.")?;
-        writeln!(out, "pdp_policy_revision_info{{revision=\"{}\"}} 1", snapshot.revision)?;
+        if let Some(set) = &snapshot.set {
+            head(out, "pdp_policy_revision_info", "gauge", "1 for the revision that serves.")?;
+            writeln!(out, "pdp_policy_revision_info{{revision=\"{}\"}} 1", set.revision())?;
+            self.limits.write(out, set)?;
+        }
         let gauge = |out: &mut String, name, help, value: u64| single(out, name, "gauge", help, value);
-        gauge(out, "pdp_policies", "Policies of the set that serves.", snapshot.policies as u64)?;
+        let policies = snapshot.set.as_ref().map_or(0, |set| set.policies().len());
+        gauge(out, "pdp_policies", "Policies of the set that serves.", policies as u64)?;
         let failed = u64::from(snapshot.reload_failed);
         gauge(
             out,
@@ -53,12 +59,20 @@ impl Metrics {
         )?;
         gauge(out, "pdp_in_flight", "Calls in progress.", self.in_flight.get())?;
         gauge(out, "pdp_connections", "Connections open.", self.connections.get())?;
-        limits(out, &snapshot.limits)?;
+        if let Some(health) = &snapshot.health {
+            let help = "1 while the state store answers; it is counted by policy while it does not.";
+            gauge(out, "pdp_state_available", help, u64::from(health.available))?;
+            let help = "Decision points that share the state store, this one included.";
+            gauge(out, "pdp_state_nodes", help, health.nodes.into())?;
+        }
+        samples(out, &snapshot.state)?;
         let count =
             |out: &mut String, name, help, value: &Counter| single(out, name, "counter", help, value.get());
         count(out, "pdp_memo_hits_total", "Stages answered from the memo.", &sum.memo_hits)?;
         count(out, "pdp_memo_misses_total", "Stages that the memo did not hold.", &sum.memo_misses)?;
         count(out, "pdp_panics_total", "Requests that met a fault of the server.", &self.panics)?;
+        let help = "Decisions without a usage token, which would have been larger than 4 KiB.";
+        count(out, "pdp_usage_tokens_omitted_total", help, &self.usage_tokens_omitted)?;
         let help = "Connections refused at the limit.";
         count(out, "pdp_connections_refused_total", help, &self.connections_refused)?;
         let help = "Connections closed before their first call: TLS failed, or nothing was sent.";
@@ -76,7 +90,7 @@ impl Metrics {
     }
 }
 
-fn head(out: &mut String, name: &str, kind: &str, help: &str) -> fmt::Result {
+pub(super) fn head(out: &mut String, name: &str, kind: &str, help: &str) -> fmt::Result {
     writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}")
 }
 
@@ -85,21 +99,24 @@ fn single(out: &mut String, name: &str, kind: &str, help: &str, value: u64) -> f
     writeln!(out, "{name} {value}")
 }
 
-fn limits(out: &mut String, stats: &MemoryStats) -> fmt::Result {
-    single(out, "pdp_limit_keys", "gauge", "Counters held by the limit store.", stats.keys as u64)?;
-    let help = "Requests whose ids the limit store remembers.";
-    single(out, "pdp_limit_replays", "gauge", help, stats.replays as u64)?;
-    for (name, help, value) in [
-        ("pdp_limit_keys_evicted_total", "Expired counters dropped.", stats.evicted),
-        ("pdp_limit_store_full_total", "Spends refused because the store was full.", stats.full_denied),
-        ("pdp_limit_replayed_total", "Repeated requests that spent nothing.", stats.replayed),
-        (
-            "pdp_limit_replays_forgotten_total",
-            "Request ids forgotten before their time.",
-            stats.replays_forgotten,
-        ),
-    ] {
-        single(out, name, "counter", help, value)?;
+/// Writes samples; those of one name stand together.
+fn samples(out: &mut String, samples: &[Metric]) -> fmt::Result {
+    let mut last = "";
+    for sample in samples {
+        if sample.name != last {
+            let kind = match sample.kind {
+                MetricKind::Counter => "counter",
+                MetricKind::Gauge => "gauge",
+            };
+            head(out, sample.name, kind, sample.help)?;
+            last = sample.name;
+        }
+        out.push_str(sample.name);
+        for (at, (label, value)) in sample.labels.iter().enumerate() {
+            write!(out, "{}{label}=\"{}\"", if at == 0 { '{' } else { ',' }, Escaped(value))?;
+        }
+        let close = if sample.labels.is_empty() { "" } else { "}" };
+        writeln!(out, "{close} {}", sample.value)?;
     }
     Ok(())
 }
@@ -146,6 +163,33 @@ mod tests {
             text.contains("pdp_memo_hits_total 3\n") && text.contains("pdp_memo_misses_total 1\n"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn samples_of_a_store_are_written_with_their_labels() {
+        let sample = |labels, value| Metric {
+            name: "pdp_state_calls_total",
+            help: "Calls.",
+            kind: MetricKind::Counter,
+            labels,
+            value,
+        };
+        let label = |result: &str| vec![("result", result.to_owned()), ("kind", "spend".to_owned())];
+        let state = vec![sample(label("ok"), 3.0), sample(label("a\"b"), 0.5)];
+        let health = Health {
+            kind: "redis",
+            available: false,
+            since: std::time::SystemTime::now(),
+            last_failure: None,
+            nodes: 3,
+        };
+        let snapshot = Snapshot { state, health: Some(health), ..Snapshot::default() };
+        let text = Metrics::default().render(&snapshot);
+        let wanted = "# HELP pdp_state_calls_total Calls.\n# TYPE pdp_state_calls_total counter\n\
+            pdp_state_calls_total{result=\"ok\",kind=\"spend\"} 3\n\
+            pdp_state_calls_total{result=\"a\\\"b\",kind=\"spend\"} 0.5\n";
+        assert!(text.contains(wanted), "{text}");
+        assert!(text.contains("pdp_state_available 0\n") && text.contains("pdp_state_nodes 3\n"), "{text}");
     }
 
     #[test]

@@ -21,6 +21,7 @@ use crate::runtime::thread::ThreadHandle;
 use crate::service::admin::Admin;
 use crate::service::drain::DrainSignal;
 use crate::service::standard::{self, Health};
+use crate::state;
 
 /// Bound sockets.
 pub(super) struct Sockets {
@@ -75,6 +76,7 @@ impl Control {
         let metrics = self.probes.reloader.decider().metrics().clone();
         let decision = tokio::net::TcpListener::from_std(self.sockets.decision)?;
         runtime.spawn(runtime::accept(decision, self.threads, metrics, self.most_connections, self.signal));
+        runtime.spawn(state::watch(self.probes.reloader.decider().store().clone()));
         if let Some(listener) = self.sockets.admin {
             let routes = admin_routes(self.probes.reloader.clone())?;
             let listener = tokio::net::TcpListener::from_std(listener)?;

@@ -1,6 +1,6 @@
-//! The decision service on HTTP/2: `Check`, `CheckBatch`, `CheckStream`, health and reflection.
+//! The decision service on HTTP/2: `Check`, `CheckBatch`, `CheckStream`, `ReportUsage`, health and reflection.
 //!
-//! The three calls are read and written here instead of by generated code, so
+//! The calls are read and written here instead of by generated code, so
 //! that bytes which are no message are answered with a reason and a field, one
 //! bad item spoils no other, and a call costs no allocation it does not need.
 
@@ -20,7 +20,7 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use pdp_proto::v1::{CheckBatchResponse, ErrorDetail, ErrorReason};
+use pdp_proto::v1::{ErrorDetail, ErrorReason};
 use tonic::Status;
 use tonic::service::Routes;
 use tower::Service;
@@ -32,6 +32,7 @@ use self::drain::{DrainSignal, EndsAtDrain};
 use self::frame::MessageReader;
 use self::stream::StreamBody;
 use crate::decider::Decider;
+use crate::decider::check::Check;
 use crate::errors;
 
 /// Time a caller without a deadline may take to send its request.
@@ -62,6 +63,7 @@ impl DecisionService {
             "/pdp.v1.PolicyDecisionService/Check" => self.check(request).await,
             "/pdp.v1.PolicyDecisionService/CheckBatch" => self.check_batch(request).await,
             "/pdp.v1.PolicyDecisionService/CheckStream" => self.check_stream(request),
+            "/pdp.v1.PolicyDecisionService/ReportUsage" => self.report_usage(request).await,
             _ => return self.other(request).await,
         };
         answered.unwrap_or_else(|error| failure(&error))
@@ -71,7 +73,11 @@ impl DecisionService {
         let _permit = self.decider.counted(self.admission.admit())?;
         let deadline = deadline::deadline(request.headers(), Instant::now());
         let message = self.decider.counted(self.read_one(request, deadline).await)?;
-        self.decider.check_encoded(message, deadline).map(|decided| answer(&decided))
+        let decided = match self.decider.begin_encoded(message, deadline) {
+            Check::Done(decided) => decided,
+            Check::Waiting(waiting) => by(deadline, waiting).await.unwrap_or_else(Err),
+        };
+        self.decider.counted(decided).map(|decided| answer(&decided))
     }
 
     async fn check_batch(&self, request: Request<Incoming>) -> Result<Response<ResponseBody>, ErrorDetail> {
@@ -80,13 +86,28 @@ impl DecisionService {
         let message = self.decider.counted(self.read_one(request, deadline).await)?;
         let mut batch = self.decider.open_batch(message, deadline)?;
         let mut turn = Instant::now();
-        while self.decider.advance(&mut batch) {
-            if turn.elapsed() > TURN {
-                tokio::task::yield_now().await;
-                turn = Instant::now();
+        loop {
+            if batch.advance(&self.decider) {
+                if turn.elapsed() > TURN {
+                    tokio::task::yield_now().await;
+                    turn = Instant::now();
+                }
+                continue;
+            }
+            match by(deadline, batch.settle(&self.decider)).await {
+                Ok(true) => {}
+                Ok(false) => return Ok(answer(&batch.into_response())),
+                Err(_) => batch.give_up(&self.decider),
             }
         }
-        Ok(answer(&CheckBatchResponse { results: batch.results }))
+    }
+
+    async fn report_usage(&self, request: Request<Incoming>) -> Result<Response<ResponseBody>, ErrorDetail> {
+        let _permit = self.decider.counted(self.admission.admit())?;
+        let deadline = deadline::deadline(request.headers(), Instant::now());
+        let message = self.decider.counted(self.read_one(request, deadline).await)?;
+        let settled = by(deadline, self.decider.report_usage(message)).await.and_then(|settled| settled);
+        self.decider.counted(settled).map(|settled| answer(&settled))
     }
 
     fn check_stream(&self, request: Request<Incoming>) -> Result<Response<ResponseBody>, ErrorDetail> {
@@ -130,6 +151,14 @@ impl DecisionService {
             }
         };
         tokio::time::timeout_at(until.into(), read).await.unwrap_or_else(|_| Err(errors::deadline_passed()))
+    }
+}
+
+/// What `future` comes to, if it does by the caller's deadline.
+async fn by<T>(deadline: Option<Instant>, future: impl Future<Output = T>) -> Result<T, ErrorDetail> {
+    match deadline {
+        None => Ok(future.await),
+        Some(at) => tokio::time::timeout_at(at.into(), future).await.map_err(|_| errors::deadline_passed()),
     }
 }
 

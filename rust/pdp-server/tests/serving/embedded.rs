@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use pdp_engine::Reply;
 use pdp_engine::limit::{CounterName, LimitDemand, LimitFault, LimitOutcome, LimitStore, Settle, Spend};
 use pdp_proto::v1::{Effect, ErrorReason, ReasonCode};
-use pdp_server::{Decider, EngineConfig, reload};
+use pdp_server::{Decider, EngineConfig, State, reload};
+use pdp_state::{Grant, Health, Metric, StateStore};
 use prost::Message;
 
 use crate::support::{access, codes, effect, policies, spend};
@@ -37,11 +38,37 @@ impl LimitStore for Faulty {
     }
 }
 
+impl StateStore for Faulty {
+    fn health(&self) -> Health {
+        Health {
+            kind: "memory",
+            available: true,
+            since: SystemTime::UNIX_EPOCH,
+            last_failure: None,
+            nodes: 1,
+        }
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        Vec::new()
+    }
+
+    fn grant(&self, _: &CounterName<'_>, _: u64, _: u64, _: SystemTime) -> Reply<Result<Grant, LimitFault>> {
+        Reply::Ready(Err(LimitFault::StoreUnavailable))
+    }
+
+    fn give_back(&self, _: &CounterName<'_>, _: u64, _: SystemTime) {}
+}
+
+fn state(store: Arc<Faulty>) -> State {
+    State::new(store, None).unwrap()
+}
+
 fn decider(store: Arc<Faulty>) -> Decider {
     let directory = policies();
     let config = serde_json::json!({"policies": directory.path()}).to_string();
     let config = EngineConfig::from_json(&config).unwrap();
-    Decider::new(reload::load(&config.policies).unwrap(), config.worker_options(), store)
+    Decider::new(reload::load(&config.policies).unwrap(), config.worker_options(), state(store))
 }
 
 #[test]
@@ -66,7 +93,7 @@ fn deadline_of_the_caller_bounds_the_evaluation() {
     let evaluation = serde_json::json!({"time_ms": 60_000, "instructions": 1_000_000_000_000u64, "memory_bytes": 1u64 << 40});
     let config = serde_json::json!({"policies": directory.path(), "evaluation": evaluation}).to_string();
     let options = EngineConfig::from_json(&config).unwrap().worker_options();
-    let decider = Decider::new(reload::load(directory.path()).unwrap(), options, Arc::new(Faulty::default()));
+    let decider = Decider::new(reload::load(directory.path()).unwrap(), options, state(Arc::default()));
     let mut request = access();
     request.resource.as_mut().unwrap().id = "/loop".to_owned();
     let start = Instant::now();

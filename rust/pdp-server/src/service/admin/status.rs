@@ -2,6 +2,7 @@
 
 use pdp_engine::PolicyInfo;
 use pdp_proto::v1::{self as proto, ErrorDetail, ErrorReason};
+use pdp_state::Health;
 use tonic::Code;
 
 use super::Admin;
@@ -38,7 +39,17 @@ pub(super) fn get(admin: &Admin) -> proto::GetStatusResponse {
         loaded_at: Some(active.loaded_at.into()),
         policies: active.set.policies().map(policy).collect(),
         last_failure: failure.iter().map(diagnostic).collect(),
-        state: None,
+        state: Some(state(admin.reloader.decider().store().health())),
+    }
+}
+
+fn state(health: Health) -> proto::StateStatus {
+    proto::StateStatus {
+        kind: health.kind.to_owned(),
+        available: health.available,
+        since: Some(health.since.into()),
+        last_failure: health.last_failure.unwrap_or_default(),
+        nodes: health.nodes,
     }
 }
 

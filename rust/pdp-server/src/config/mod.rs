@@ -1,11 +1,15 @@
 //! The core's configuration: one JSON document, parsed and checked once at start.
 
+mod state;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pdp_engine::{BudgetOptions, WorkerOptions};
 use serde::Deserialize;
+
+pub use state::{Secret, StateConfig};
 
 /// Memoised policy results per thread.
 const MEMO_ENTRIES: usize = 65_536;
@@ -72,6 +76,8 @@ pub struct ServerConfig {
     pub evaluation: EvaluationConfig,
     /// Memoised policy results per thread; 0 turns memoising off.
     pub memo_entries: usize,
+    /// Where counters and facts are kept.
+    pub state: StateConfig,
 }
 
 impl Default for ServerConfig {
@@ -97,6 +103,7 @@ impl Default for ServerConfig {
             drain_timeout_ms: 10_000,
             evaluation: EvaluationConfig::default(),
             memo_entries: MEMO_ENTRIES,
+            state: StateConfig::default(),
         }
     }
 }
@@ -111,11 +118,18 @@ pub struct EngineConfig {
     pub evaluation: EvaluationConfig,
     /// Memoised policy results per thread; 0 turns memoising off.
     pub memo_entries: usize,
+    /// Where counters and facts are kept.
+    pub state: StateConfig,
 }
 
 impl Default for EngineConfig {
     fn default() -> Self {
-        Self { policies: PathBuf::new(), evaluation: EvaluationConfig::default(), memo_entries: MEMO_ENTRIES }
+        Self {
+            policies: PathBuf::new(),
+            evaluation: EvaluationConfig::default(),
+            memo_entries: MEMO_ENTRIES,
+            state: StateConfig::default(),
+        }
     }
 }
 
@@ -217,6 +231,7 @@ impl EngineConfig {
         let config: Self = parse(text)?;
         directory(&config.policies)?;
         config.evaluation.check()?;
+        config.state.check()?;
         within("memo_entries", config.memo_entries as u64, 0..=100_000_000)?;
         Ok(config)
     }
@@ -238,6 +253,7 @@ impl ServerConfig {
         directory(&config.policies)?;
         config.listeners()?;
         config.evaluation.check()?;
+        config.state.check()?;
         within("threads", config.threads as u64, 0..=1024)?;
         within("watch_interval_ms", config.watch_interval_ms, 10..=3_600_000)?;
         within("max_message_bytes", config.max_message_bytes as u64, 1024..=64 << 20)?;

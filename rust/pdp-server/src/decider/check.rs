@@ -1,0 +1,187 @@
+//! A check on its way: answered at once where its stores do, else when they have.
+
+use std::future::IntoFuture;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Instant, SystemTime};
+
+use futures_util::future::join_all;
+use pdp_engine::limit::{LimitOutcome, Usage};
+use pdp_engine::worker::Pending;
+use pdp_engine::{Reply, Request, Worker, reply};
+use pdp_proto::v1::{self as proto, ErrorDetail};
+use uuid::Uuid;
+
+use super::Shared;
+use super::seat::Seat;
+use crate::{convert, errors};
+
+/// What a check comes to.
+pub(crate) type Answer = Result<proto::CheckResponse, ErrorDetail>;
+
+/// A check, answered or on its way.
+#[allow(clippy::large_enum_variant, reason = "the large one is the common one, and costs no allocation so")]
+pub(crate) enum Check {
+    /// It is answered.
+    Done(Answer),
+    /// A store is still to answer.
+    Waiting(Waiting),
+}
+
+/// The rest of a check. Dropping it abandons the answer; what was spent stays spent.
+pub(crate) struct Waiting {
+    rest: Pin<Box<dyn Future<Output = Answer>>>,
+    shared: Arc<Shared>,
+}
+
+/// What a check is known by from its beginning.
+#[derive(Clone, Copy)]
+pub(super) struct Ticket {
+    pub(super) start: Instant,
+    pub(super) deadline: Option<Instant>,
+    pub(super) now: SystemTime,
+    pub(super) decision_id: Uuid,
+}
+
+/// How far a check has come.
+#[allow(clippy::large_enum_variant, reason = "as of `Check`")]
+enum Stage {
+    /// It is decided.
+    Decided(proto::CheckResponse),
+    /// Its limits are being spent.
+    Spending(Box<Spending>),
+}
+
+/// A check whose limits are being spent.
+struct Spending {
+    request: Request,
+    pending: Pending,
+    replies: Vec<Reply<Vec<LimitOutcome>>>,
+}
+
+impl Check {
+    /// Begins a check on this thread's worker, and ends it if no store has to be waited for.
+    pub(super) fn begin(
+        shared: &Arc<Shared>,
+        seat: &Rc<Seat>,
+        request: &proto::CheckRequest,
+        ticket: Ticket,
+    ) -> Self {
+        let begun = seat.run(shared, ticket.deadline, |worker| {
+            let request = convert::request(request)?;
+            // STORED FACTS: a first `Reply` is to be waited for here, for what `Worker::fact_names` asks
+            // of the `FactStore`; where it is not ready the check goes on from a stage of its own.
+            spend(shared, seat, worker, request, ticket)
+        });
+        match begun {
+            Ok(Stage::Decided(answer)) => Self::Done(Ok(answer)),
+            Ok(stage) => Self::Waiting(Waiting {
+                rest: Box::pin(resume(shared.clone(), seat.clone(), stage, ticket)),
+                shared: shared.clone(),
+            }),
+            Err(error) => Self::Done(Err(error)),
+        }
+    }
+
+    /// The answer, waited for on this thread: for callers outside of any asynchronous runtime.
+    pub(crate) fn wait(self) -> Answer {
+        match self {
+            Self::Done(answer) => answer,
+            Self::Waiting(waiting) => reply::wait(waiting),
+        }
+    }
+}
+
+impl Future for Waiting {
+    type Output = Answer;
+
+    /// A panic of a store's future costs its check and nothing else: no worker is in use meanwhile.
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer> {
+        let polled = catch_unwind(AssertUnwindSafe(|| self.rest.as_mut().poll(context)));
+        polled.unwrap_or_else(|_| {
+            self.shared.metrics.panics.add(1);
+            tracing::error!("a store met a fault while a request waited for it");
+            // A future that has panicked must not be asked again.
+            self.rest = Box::pin(std::future::pending());
+            Poll::Ready(Err(errors::internal()))
+        })
+    }
+}
+
+/// Spends the limits of `request`, and decides where their store has answered.
+fn spend(
+    shared: &Shared,
+    seat: &Seat,
+    worker: &mut Worker,
+    request: Request,
+    ticket: Ticket,
+) -> Result<Stage, ErrorDetail> {
+    let pending = worker
+        .begin(&request, ticket.now)
+        .map_err(|fault| errors::from_fault(&fault, &request.required_policies))?;
+    let store = shared.state.store.as_ref();
+    let replies = pending.spend(&request, worker.policy_set(), ticket.decision_id, store);
+    if replies.iter().any(|reply| matches!(reply, Reply::Waiting(_))) {
+        return Ok(Stage::Spending(Box::new(Spending { request, pending, replies })));
+    }
+    let outcomes = replies.into_iter().filter_map(|reply| reply.ready().ok());
+    let outcomes = flat(outcomes);
+    Ok(Stage::Decided(decide(shared, seat, worker, &request, pending, &outcomes, ticket)))
+}
+
+/// Waits for the stores, and decides with the worker that began.
+async fn resume(shared: Arc<Shared>, seat: Rc<Seat>, stage: Stage, ticket: Ticket) -> Answer {
+    let Spending { request, pending, replies } = match stage {
+        Stage::Decided(answer) => return Ok(answer),
+        Stage::Spending(spending) => *spending,
+    };
+    let outcomes = flat(join_all(replies.into_iter().map(Reply::into_future)).await);
+    if ticket.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+        return Err(errors::deadline_passed());
+    }
+    seat.run(&shared, ticket.deadline, |worker| {
+        Ok(decide(&shared, &seat, worker, &request, pending, &outcomes, ticket))
+    })
+}
+
+/// The outcomes of all groups, one after the other; those of a single group as they are.
+fn flat(groups: impl IntoIterator<Item = Vec<LimitOutcome>>) -> Vec<LimitOutcome> {
+    let mut groups = groups.into_iter();
+    let mut all = groups.next().unwrap_or_default();
+    groups.for_each(|group| all.extend(group));
+    all
+}
+
+fn decide(
+    shared: &Shared,
+    seat: &Seat,
+    worker: &mut Worker,
+    request: &Request,
+    pending: Pending,
+    outcomes: &[LimitOutcome],
+    ticket: Ticket,
+) -> proto::CheckResponse {
+    let decision = worker.finish(request, pending, outcomes, ticket.decision_id);
+    seat.count(&decision, ticket.start.elapsed(), worker.memo_stats());
+    let usage_token = usage_token(shared, &decision.usage);
+    let decision = proto::Decision { usage_token, ..convert::decision(decision) };
+    let request_id = match &request.request_id {
+        Some(id) => id.as_ref().to_owned(),
+        None => decision.decision_id.clone(),
+    };
+    proto::CheckResponse { request_id, decision: Some(decision) }
+}
+
+/// The token of what was spent; empty where there is nothing to report, or too much.
+fn usage_token(shared: &Shared, usage: &[Usage]) -> Vec<u8> {
+    if usage.is_empty() {
+        return Vec::new();
+    }
+    shared.state.key.sign(usage).unwrap_or_else(|| {
+        shared.metrics.usage_tokens_omitted.add(1);
+        Vec::new()
+    })
+}

@@ -1,0 +1,93 @@
+//! The state a decision point serves from: which store, under which key, and how it fares.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pdp_state::{Health, MemoryStore, MemoryStoreOptions, StateStore};
+
+use crate::config::{ConfigError, StateConfig};
+use crate::decider::usage::UsageKey;
+
+/// Interval between looks at the store's health.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Why state could not be opened. Never holds a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// A setting cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The store cannot be used with these settings.
+    #[error("{0}")]
+    Store(String),
+    /// The system has no randomness.
+    #[error("the system gives no random bytes")]
+    Random,
+}
+
+/// Open state.
+#[derive(Clone)]
+pub struct State {
+    /// Counters.
+    pub store: Arc<dyn StateStore>,
+    /// Signs usage tokens.
+    pub(crate) key: UsageKey,
+}
+
+impl State {
+    /// State in `store`. Usage tokens are signed with `secret`; without one they are good on this node,
+    /// until it ends.
+    ///
+    /// # Errors
+    /// [`StateError::Random`].
+    pub fn new(store: Arc<dyn StateStore>, secret: Option<&[u8]>) -> Result<Self, StateError> {
+        let key = secret.map_or_else(UsageKey::random, |secret| Ok(UsageKey::derived(secret)))?;
+        Ok(Self { store, key })
+    }
+}
+
+/// Opens the state that `config` names.
+///
+/// # Errors
+/// [`StateError`]. A shared store that does not answer now is none: it is asked again.
+pub fn open(config: &StateConfig) -> Result<State, StateError> {
+    let secret = config.key_secret()?;
+    State::new(open_store(config, secret.as_deref())?, secret.as_deref())
+}
+
+fn open_store(config: &StateConfig, _secret: Option<&[u8]>) -> Result<Arc<dyn StateStore>, StateError> {
+    if config.redis_url.is_some() {
+        return Err(StateError::Store(
+            "this build keeps state in memory only; remove `redis_url`".to_owned(),
+        ));
+    }
+    Ok(Arc::new(MemoryStore::new(MemoryStoreOptions {
+        max_keys: config.max_keys,
+        replay_window: Duration::from_millis(config.replay_window_ms),
+        ..MemoryStoreOptions::default()
+    })))
+}
+
+/// Logs each change of the store's health, once, for as long as it is polled.
+pub(crate) async fn watch(store: Arc<dyn StateStore>) {
+    let mut available = true;
+    let mut interval = tokio::time::interval(LOOK);
+    loop {
+        interval.tick().await;
+        let Health { kind, available: now, last_failure, .. } = store.health();
+        if now == available {
+            continue;
+        }
+        available = now;
+        if available {
+            tracing::info!(kind, "the state store answers again");
+        } else {
+            let failure = last_failure.unwrap_or_default();
+            tracing::warn!(
+                kind,
+                failure,
+                "the state store does not answer; policies say what becomes of limits"
+            );
+        }
+    }
+}
