@@ -87,12 +87,12 @@ pub(crate) enum Age {
 }
 
 impl StoredFacts {
-    /// What a store said of `names`, in their order.
+    /// What a store said of each kind, in their order.
     #[must_use]
-    pub fn new(names: &[FactName<'_>], readings: Vec<FactReading>) -> Self {
+    pub fn new(kinds: impl IntoIterator<Item = FactKind>, readings: Vec<FactReading>) -> Self {
         let mut stored = Self::default();
-        for (name, reading) in names.iter().zip(readings) {
-            stored.put(name.kind, reading);
+        for (kind, reading) in kinds.into_iter().zip(readings) {
+            stored.put(kind, reading);
         }
         stored
     }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pdp_state::{Health, MemoryStore, MemoryStoreOptions, StateStore};
+use pdp_state::{
+    FactOptions, FactRegistry, Health, MemoryFacts, MemoryStore, MemoryStoreOptions, StateStore,
+};
 
 use crate::config::{ConfigError, StateConfig};
 use crate::decider::usage::UsageKey;
@@ -30,19 +32,28 @@ pub enum StateError {
 pub struct State {
     /// Counters.
     pub store: Arc<dyn StateStore>,
+    /// Stored facts.
+    pub facts: Arc<dyn FactRegistry>,
     /// Signs usage tokens.
     pub(crate) key: UsageKey,
 }
 
 impl State {
-    /// State in `store`. Usage tokens are signed with `secret`; without one they are good on this node,
+    /// State in `store`, with facts in memory. Usage tokens are signed with `secret`; without one they are good on this node,
     /// until it ends.
     ///
     /// # Errors
     /// [`StateError::Random`].
     pub fn new(store: Arc<dyn StateStore>, secret: Option<&[u8]>) -> Result<Self, StateError> {
         let key = secret.map_or_else(UsageKey::random, |secret| Ok(UsageKey::derived(secret)))?;
-        Ok(Self { store, key })
+        let facts = Arc::new(MemoryFacts::new(&FactOptions::default()));
+        Ok(Self { store, facts, key })
+    }
+
+    /// The same with stored facts in `facts`.
+    #[must_use]
+    pub fn with_facts(self, facts: Arc<dyn FactRegistry>) -> Self {
+        Self { facts, ..self }
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::{Instant, SystemTime};
 use futures_util::future::join_all;
 use pdp_engine::limit::{LimitOutcome, Usage};
 use pdp_engine::worker::Pending;
-use pdp_engine::{Reply, Request, Worker, reply};
+use pdp_engine::{FactKind, FactReading, Reply, Request, StoredFacts, Worker, reply};
 use pdp_proto::v1::{self as proto, ErrorDetail};
 use uuid::Uuid;
 
@@ -51,8 +51,17 @@ pub(super) struct Ticket {
 enum Stage {
     /// It is decided.
     Decided(proto::CheckResponse),
+    /// Its stored facts are being read.
+    Reading(Box<Reading>),
     /// Its limits are being spent.
     Spending(Box<Spending>),
+}
+
+/// A check whose stored facts are being read.
+struct Reading {
+    request: Request,
+    kinds: Vec<FactKind>,
+    reply: Reply<Vec<FactReading>>,
 }
 
 /// A check whose limits are being spent.
@@ -71,10 +80,7 @@ impl Check {
         ticket: Ticket,
     ) -> Self {
         let begun = seat.run(shared, ticket.deadline, |worker| {
-            let request = convert::request(request)?;
-            // STORED FACTS: a first `Reply` is to be waited for here, for what `Worker::fact_names` asks
-            // of the `FactStore`; where it is not ready the check goes on from a stage of its own.
-            spend(shared, seat, worker, request, ticket)
+            read(shared, seat, worker, convert::request(request)?, ticket)
         });
         match begun {
             Ok(Stage::Decided(answer)) => Self::Done(Ok(answer)),
@@ -111,6 +117,28 @@ impl Future for Waiting {
     }
 }
 
+/// Reads the stored facts that policies need, and goes on where they are there.
+fn read(
+    shared: &Shared,
+    seat: &Seat,
+    worker: &mut Worker,
+    mut request: Request,
+    ticket: Ticket,
+) -> Result<Stage, ErrorDetail> {
+    let names = worker.fact_names(&request);
+    if names.is_empty() {
+        return spend(shared, seat, worker, request, ticket);
+    }
+    let kinds: Vec<_> = names.iter().map(|name| name.kind).collect();
+    match shared.state.facts.read(&names, ticket.now).ready() {
+        Ok(readings) => {
+            request.stored = StoredFacts::new(kinds, readings);
+            spend(shared, seat, worker, request, ticket)
+        }
+        Err(reply) => Ok(Stage::Reading(Box::new(Reading { request, kinds, reply }))),
+    }
+}
+
 /// Spends the limits of `request`, and decides where their store has answered.
 fn spend(
     shared: &Shared,
@@ -134,17 +162,34 @@ fn spend(
 
 /// Waits for the stores, and decides with the worker that began.
 async fn resume(shared: Arc<Shared>, seat: Rc<Seat>, stage: Stage, ticket: Ticket) -> Answer {
+    let stage = match stage {
+        Stage::Reading(reading) => {
+            let Reading { mut request, kinds, reply } = *reading;
+            request.stored = StoredFacts::new(kinds, reply.into_future().await);
+            in_time(ticket)?;
+            seat.run(&shared, ticket.deadline, |worker| spend(&shared, &seat, worker, request, ticket))?
+        }
+        other => other,
+    };
     let Spending { request, pending, replies } = match stage {
         Stage::Decided(answer) => return Ok(answer),
         Stage::Spending(spending) => *spending,
+        // A check reads its facts once.
+        Stage::Reading(_) => return Err(errors::internal()),
     };
     let outcomes = flat(join_all(replies.into_iter().map(Reply::into_future)).await);
-    if ticket.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-        return Err(errors::deadline_passed());
-    }
+    in_time(ticket)?;
     seat.run(&shared, ticket.deadline, |worker| {
         Ok(decide(&shared, &seat, worker, &request, pending, &outcomes, ticket))
     })
+}
+
+/// Refuses a check whose caller waits no more.
+fn in_time(ticket: Ticket) -> Result<(), ErrorDetail> {
+    match ticket.deadline {
+        Some(deadline) if deadline <= Instant::now() => Err(errors::deadline_passed()),
+        _ => Ok(()),
+    }
 }
 
 /// The outcomes of all groups, one after the other; those of a single group as they are.

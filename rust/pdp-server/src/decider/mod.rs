@@ -22,7 +22,7 @@ use arc_swap::ArcSwap;
 use bytes::Buf;
 use pdp_engine::{PolicySet, Worker, WorkerOptions};
 use pdp_proto::v1::{self as proto, ErrorDetail, check_result::Outcome};
-use pdp_state::StateStore;
+use pdp_state::{FactRegistry, StateStore};
 
 use self::check::{Answer, Check, Waiting};
 use crate::convert;
@@ -102,6 +102,12 @@ impl Decider {
     #[must_use]
     pub fn store(&self) -> &Arc<dyn StateStore> {
         &self.shared.state.store
+    }
+
+    /// Where stored facts are.
+    #[must_use]
+    pub fn facts(&self) -> &Arc<dyn FactRegistry> {
+        &self.shared.state.facts
     }
 
     /// Decides one request, waiting on this thread where its stores do not answer at once.
