@@ -18,7 +18,8 @@ PACKAGE_SOURCES := pyproject.toml $(shell find pdp policies -type f -not -name '
 .PHONY: help run test lint fuzz wheel format clean
 
 help:
-	@echo 'make run     set up, build and start the decision point with the sample estate'
+	@echo 'make run     set up, build and start the decision point with the sample estate;'
+	@echo '             REDIS_URL=redis://127.0.0.1:6379 keeps counters and facts in that server'
 	@echo 'make test    set up and run every test'
 	@echo 'make lint    set up and run every check of form'
 	@echo 'make fuzz    run every fuzz target for SECONDS_EACH seconds'
@@ -26,8 +27,9 @@ help:
 	@echo 'make format  format all code'
 	@echo 'make clean   remove what was built'
 
+# By the environment: what is in it is not in the list of processes.
 run: $(STAMPS)/installed
-	@exec $(BIN)/pdp serve --policies policies --questions $(ARGS)
+	@$(if $(REDIS_URL),PDP_STATE__REDIS_URL='$(REDIS_URL)') exec $(BIN)/pdp serve --policies policies --questions $(ARGS)
 
 test: $(STAMPS)/dev $(STAMPS)/installed
 	cargo test --workspace --locked

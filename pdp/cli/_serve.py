@@ -54,6 +54,14 @@ def serve(
     client_ca: Annotated[
         Path | None, typer.Option("--tls-client-ca", show_default=False, help="Authorities of clients, PEM.")
     ] = None,
+    redis_url: Annotated[
+        str | None,
+        typer.Option(
+            "--redis-url",
+            show_default=False,
+            help="Redis or Valkey server that keeps counters and facts; none keeps them in this process.",
+        ),
+    ] = None,
     allow_plaintext: Annotated[
         bool | None, typer.Option("--allow-plaintext", help="Permit plaintext off loopback.")
     ] = None,
@@ -80,6 +88,7 @@ def serve(
         tls__certificate=certificate,
         tls__key=key,
         tls__client_ca=client_ca,
+        state__redis_url=redis_url,
         allow_plaintext=allow_plaintext,
         log__format=log_format,
         log__level=log_level,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import grpc
@@ -18,7 +19,8 @@ from pdp.client._call import (
     stream_request,
 )
 from pdp.client._options import ClientOptions
-from pdp.model import CheckRequest, CheckResult, Decision
+from pdp.errors import RequestError
+from pdp.model import CheckRequest, CheckResult, Decision, LimitStatus
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
@@ -36,6 +38,7 @@ class _Connection(NamedTuple):
     check: Callable[..., Any]
     check_batch: Callable[..., Any]
     check_stream: Callable[..., Any]
+    report_usage: Callable[..., Any]
 
 
 class AsyncClient:
@@ -104,6 +107,29 @@ class AsyncClient:
             raise error_of(failure) from failure
         finally:
             call.cancel()
+
+    async def report_usage(
+        self,
+        decision: Decision,
+        *,
+        hits: int | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> tuple[LimitStatus, ...]:
+        """Says what a decision's request came to; see `Client.report_usage`."""
+        message = decision.to_report(hits)
+        answer = await self._call("report_usage", message, repeatable=True, timeout=timeout)
+        return tuple(LimitStatus.from_proto(one) for one in answer.limits)
+
+    @asynccontextmanager
+    async def hold(self, request: CheckRequest, *, timeout: float | None = None) -> AsyncIterator[Decision]:  # noqa: ASYNC109
+        """Holds places of concurrency limits for the length of the block; see `Client.hold`."""
+        decision = await self.check(request, timeout=timeout)
+        try:
+            yield decision
+        finally:
+            if decision.usage_token:
+                with suppress(RequestError):
+                    await self.report_usage(decision, timeout=timeout)
 
     async def _call(self, method: str, message: Any, *, repeatable: bool, timeout: float | None) -> Any:  # noqa: ASYNC109
         """Calls `method` until it answers, may not be repeated or runs out of time."""

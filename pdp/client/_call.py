@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 CHECK: Final = "/pdp.v1.PolicyDecisionService/Check"
 CHECK_BATCH: Final = "/pdp.v1.PolicyDecisionService/CheckBatch"
 CHECK_STREAM: Final = "/pdp.v1.PolicyDecisionService/CheckStream"
+REPORT_USAGE: Final = "/pdp.v1.PolicyDecisionService/ReportUsage"
 
 _DETAIL_KEY: Final = "pdp-error-bin"
 _REASONS: Final = {
@@ -101,8 +102,8 @@ def stream_requests(requests: Iterable[CheckRequest]) -> Iterable[pb.CheckStream
         yield stream_request(request, number)
 
 
-def multicallables(channel: Any) -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]:
-    """The service's three methods on a channel, sync or asyncio."""
+def multicallables(channel: Any) -> tuple[Callable[..., Any], ...]:
+    """The service's methods on a channel, sync or asyncio, in the order of a connection's fields."""
     return (
         channel.unary_unary(
             CHECK,
@@ -118,5 +119,10 @@ def multicallables(channel: Any) -> tuple[Callable[..., Any], Callable[..., Any]
             CHECK_STREAM,
             request_serializer=pb.CheckStreamRequest.SerializeToString,
             response_deserializer=pb.CheckStreamResponse.FromString,
+        ),
+        channel.unary_unary(
+            REPORT_USAGE,
+            request_serializer=pb.ReportUsageRequest.SerializeToString,
+            response_deserializer=pb.ReportUsageResponse.FromString,
         ),
     )

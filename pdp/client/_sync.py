@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import grpc
@@ -18,7 +19,8 @@ from pdp.client._call import (
     stream_requests,
 )
 from pdp.client._options import ClientOptions
-from pdp.model import CheckRequest, CheckResult, Decision
+from pdp.errors import RequestError
+from pdp.model import CheckRequest, CheckResult, Decision, LimitStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -33,6 +35,7 @@ class _Connection(NamedTuple):
     check: Callable[..., Any]
     check_batch: Callable[..., Any]
     check_stream: Callable[..., Any]
+    report_usage: Callable[..., Any]
 
 
 class Client:
@@ -127,6 +130,46 @@ class Client:
             raise error_of(failure) from failure
         finally:
             call.cancel()
+
+    def report_usage(
+        self, decision: Decision, *, hits: int | None = None, timeout: float | None = None
+    ) -> tuple[LimitStatus, ...]:
+        """Says what a decision's request came to, and gives back what it holds of concurrency limits.
+
+        A second report on the same decision changes nothing.
+
+        Args:
+            decision: One whose request said `report_later`, or that holds a place of a concurrency limit.
+            hits: What it cost, 0 to 1,000,000,000; None leaves the estimate as it is.
+            timeout: Seconds for the call with all its retries, instead of the client's own.
+
+        Returns:
+            How the limits stand that it spent.
+
+        Raises:
+            RequestError: When the decision names nothing to report, or there is no answer.
+        """
+        message = decision.to_report(hits)
+        answer = self._call("report_usage", message, repeatable=True, timeout=timeout)
+        return tuple(LimitStatus.from_proto(one) for one in answer.limits)
+
+    @contextmanager
+    def hold(self, request: CheckRequest, *, timeout: float | None = None) -> Iterator[Decision]:
+        """Holds places of concurrency limits for the length of the block.
+
+        The decision may be DENY: ask it. What it holds is given back at the end of the block; where that
+        gets no answer, it ends by itself when the limit's `hold` is over.
+
+        Raises:
+            RequestError: When there is no decision.
+        """
+        decision = self.check(request, timeout=timeout)
+        try:
+            yield decision
+        finally:
+            if decision.usage_token:
+                with suppress(RequestError):
+                    self.report_usage(decision, timeout=timeout)
 
     def _call(self, method: str, message: Any, *, repeatable: bool, timeout: float | None) -> Any:
         """Calls `method` until it answers, may not be repeated or runs out of time."""

@@ -1,7 +1,16 @@
 """The configuration: one model, parsed once at start (file < environment < flags), passed down."""
 
 from pdp.config._load import Loaded, load
-from pdp.config._model import Config, EvaluationConfig, LogConfig, LogFormat, LogLevel, TlsConfig, Visibility
+from pdp.config._model import (
+    Config,
+    EvaluationConfig,
+    LogConfig,
+    LogFormat,
+    LogLevel,
+    StateConfig,
+    TlsConfig,
+    Visibility,
+)
 from pdp.config._reference import reference, settings
 
 __all__ = [
@@ -11,6 +20,7 @@ __all__ = [
     "LogConfig",
     "LogFormat",
     "LogLevel",
+    "StateConfig",
     "TlsConfig",
     "Visibility",
     "load",

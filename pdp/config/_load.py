@@ -6,13 +6,13 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 import yaml
 from pydantic import ValidationError
 from pydantic_settings import EnvSettingsSource, SettingsError
 
-from pdp.config._model import ENVIRONMENT_PREFIX, NESTING, Config
+from pdp.config._model import ENVIRONMENT_PREFIX, NESTING, Config, Visibility
 from pdp.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 # Read by commands and tests, not settings of the decision point.
-_OTHER_VARIABLES: Final = frozenset({"PDP_CONFIG", "PDP_OPA", "PDP_CONFORMANCE_DIR", "PDP_PEERS_DIR"})
+_OTHER_VARIABLES: Final = frozenset(
+    {"PDP_CONFIG", "PDP_OPA", "PDP_CONFORMANCE_DIR", "PDP_PEERS_DIR", "PDP_VALKEY"}
+)
 # A container platform announces a service named `pdp` this way to everything beside it.
 _SERVICE_LINK: Final = re.compile(r"PDP_(SERVICE_(HOST|PORT)(_|$)|PORT(_\d+_(TCP|UDP).*)?$)")
 
@@ -118,7 +120,23 @@ def _config_error(detail: ErrorDetails, origins: Mapping[str, str]) -> ConfigErr
         return ConfigError(key, f"required but not set{source}; write it")
     message = detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     fix = message if message.startswith("write ") else f"must be {message}"
-    return ConfigError(key, f"`{detail['input']}`{source} cannot be used: {fix}")
+    shown = "(not shown)" if _sensitive(key.split(".")) else detail["input"]
+    return ConfigError(key, f"`{shown}`{source} cannot be used: {fix}")
+
+
+def _sensitive(path: list[str]) -> bool:
+    """Whether a key's value, or one inside of it, must not be printed."""
+    model: Any = Config
+    for part in path:
+        field = getattr(model, "model_fields", {}).get(part)
+        if field is None:
+            return True
+        if Visibility.SENSITIVE in field.metadata:
+            return True
+        annotation = field.annotation
+        inner = [one for one in (annotation, *get_args(annotation)) if hasattr(one, "model_fields")]
+        model = inner[0] if inner else None
+    return model is not None
 
 
 def _flat(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -98,6 +98,83 @@ class EvaluationConfig(_Section):
     ] = 64 << 20
 
 
+class StateConfig(_Section):
+    """Where counters and facts are kept."""
+
+    redis_url: Annotated[
+        str | None,
+        BeforeValidator(_absent),
+        Unit("URL"),
+        Field(
+            repr=False,
+            description="Redis or Valkey server, or one of a Cluster, as in `redis://host:6379`, or `rediss://`"
+            " for TLS; none keeps state in this process alone.",
+        ),
+        Visibility.SENSITIVE,
+    ] = None
+    username: Annotated[
+        str | None, BeforeValidator(_absent), Unit("text"), Field(description="ACL user of the server.")
+    ] = None
+    password: Annotated[
+        str | None,
+        BeforeValidator(_absent),
+        Unit("text"),
+        Field(repr=False, description="Password of the user; better a file."),
+        Visibility.SENSITIVE,
+    ] = None
+    password_file: Annotated[
+        Path | None,
+        BeforeValidator(_absent),
+        Field(description="File that holds the password."),
+        Visibility.SENSITIVE,
+    ] = None
+    tls_ca: Annotated[
+        Path | None,
+        BeforeValidator(_absent),
+        Field(description="Authorities of the server's certificate, PEM; none is the system's."),
+    ] = None
+    tls_certificate: Annotated[
+        Path | None, BeforeValidator(_absent), Field(description="This node's certificate chain, PEM.")
+    ] = None
+    tls_key: Annotated[
+        Path | None,
+        BeforeValidator(_absent),
+        Field(description="This node's private key, PEM."),
+        Visibility.SENSITIVE,
+    ] = None
+    timeout_ms: Annotated[
+        int, Unit("milliseconds"), Field(ge=1, le=10_000, description="Wait for one answer of the server.")
+    ] = 100
+    connect_timeout_ms: Annotated[
+        int, Unit("milliseconds"), Field(ge=1, le=60_000, description="Wait for a connection to the server.")
+    ] = 1_000
+    replay_window_ms: Annotated[
+        int,
+        Unit("milliseconds"),
+        Field(ge=1_000, le=3_600_000, description="How long a request id spends a limit once."),
+    ] = 60_000
+    key_secret_file: Annotated[
+        Path | None,
+        BeforeValidator(_absent),
+        Field(
+            description="File with at least 16 random bytes in hex or base64, for keys of the store and usage"
+            " tokens: nodes that share a store share it."
+        ),
+        Visibility.SENSITIVE,
+    ] = None
+    max_keys: Annotated[
+        int, Field(ge=1_000, le=100_000_000, description="Counters held in memory, without a server.")
+    ] = 1_000_000
+    facts_cache_bytes: Annotated[
+        int, Unit("bytes"), Field(ge=0, le=16 << 30, description="Stored facts held by this node.")
+    ] = 64 << 20
+    facts_max_stale_ms: Annotated[
+        int,
+        Unit("milliseconds"),
+        Field(ge=0, le=60_000, description="How old a held fact may be while the server cannot be asked."),
+    ] = 1_000
+
+
 class LogConfig(_Section):
     """Log lines, written to standard error."""
 
@@ -182,6 +259,7 @@ class Config(BaseSettings):
         int,
         Field(ge=0, le=100_000_000, description="Memoised policy results per thread; 0 turns memoising off."),
     ] = 65_536
+    state: Annotated[StateConfig, Field(description="Where counters and facts are kept.")] = StateConfig()
     log: Annotated[LogConfig, Field(description="Log lines.")] = LogConfig()
 
     @classmethod
@@ -204,5 +282,5 @@ class Config(BaseSettings):
 
     def engine_document(self, policies: Path) -> str:
         """The core's configuration of an embedded engine, as JSON."""
-        document = self.model_dump(mode="json", include={"evaluation", "memo_entries"})
+        document = self.model_dump(mode="json", include={"evaluation", "memo_entries", "state"})
         return json.dumps({**document, "policies": str(policies)})

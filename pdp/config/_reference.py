@@ -99,4 +99,6 @@ def _range(field: FieldInfo, unit: str) -> str:
         return ", ".join(f"`{one.value}`" for one in annotation)
     if annotation is bool:
         return "`true`, `false`"
-    return "path" if Path in (annotation, *get_args(annotation)) else "`address:port`"
+    if Path in (annotation, *get_args(annotation)):
+        return "path"
+    return unit or "`address:port`"

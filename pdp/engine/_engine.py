@@ -11,7 +11,7 @@ from pdp import _core
 from pdp._proto import decision_pb2 as pb
 from pdp.config import Config
 from pdp.engine._sample import sample_policies
-from pdp.model import CheckRequest, CheckResult, Decision
+from pdp.model import CheckRequest, CheckResult, Decision, LimitStatus
 
 if TYPE_CHECKING:
     import os
@@ -95,6 +95,16 @@ class Engine:
         message = pb.CheckBatchRequest(items=[one.to_proto() for one in requests])
         answer = pb.CheckBatchResponse.FromString(self._core.check_batch(message.SerializeToString()))
         return tuple(CheckResult.from_proto(one) for one in answer.results)
+
+    def report_usage(self, decision: Decision, *, hits: int | None = None) -> tuple[LimitStatus, ...]:
+        """Says what a decision's request came to, and gives back what it holds; see `Client.report_usage`.
+
+        Raises:
+            RequestError: When the decision names nothing to report, or its limits cannot be corrected.
+        """
+        message = decision.to_report(hits)
+        answer = pb.ReportUsageResponse.FromString(self._core.report_usage(message.SerializeToString()))
+        return tuple(LimitStatus.from_proto(one) for one in answer.limits)
 
     def reload(self) -> str:
         """Builds the policy set anew, swaps it in whole and returns its revision.

@@ -1,9 +1,9 @@
 """Requests and decisions as frozen values; needs neither the core nor a server."""
 
-from pdp.model._decision import (
-    CheckFailure,
-    CheckResult,
-    Decision,
+from pdp.model._decision import CheckFailure, CheckResult, Decision
+from pdp.model._document import request_from_mapping
+from pdp.model._enums import CountedBy, DestinationKind, Effect, Question, ReasonCode, Tier
+from pdp.model._explanation import (
     FactUse,
     Finding,
     LimitStatus,
@@ -12,8 +12,6 @@ from pdp.model._decision import (
     ShadowResult,
     Verdict,
 )
-from pdp.model._document import request_from_mapping
-from pdp.model._enums import DestinationKind, Effect, Question, ReasonCode, Tier
 from pdp.model._parts import (
     Behaviour,
     Destination,
@@ -34,6 +32,7 @@ __all__ = [
     "CheckFailure",
     "CheckRequest",
     "CheckResult",
+    "CountedBy",
     "Decision",
     "Destination",
     "DestinationKind",

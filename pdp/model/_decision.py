@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import base64
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import timedelta
 from enum import Enum
@@ -10,144 +10,27 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar, overloa
 
 from pdp._proto import decision_pb2 as pb
 from pdp.errors import AccessDenied, ErrorReason, from_reason
-from pdp.model._enums import QUESTIONS, REASON_CODES, TIERS, Effect, Question, ReasonCode, Tier
-from pdp.model._struct import plain
+from pdp.model._enums import Effect
+from pdp.model._explanation import (
+    FactUse,
+    Finding,
+    LimitStatus,
+    Obligation,
+    Reason,
+    ShadowResult,
+    Verdict,
+    fact,
+    finding,
+    obligation,
+    shadow,
+    span,
+    verdict,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from google.protobuf.duration_pb2 import Duration
-
 _ALLOW = pb.EFFECT_ALLOW
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """Why.
-
-    Attributes:
-        code: Stable code.
-        policy_id: Id of the policy; empty where no policy gave the reason.
-        detail_code: Code of the policy's own, such as `device_not_compliant`.
-        message: One sentence for a person; never payload data.
-        tier: Tier of the policy; None where no policy gave the reason.
-    """
-
-    code: ReasonCode
-    policy_id: str = ""
-    detail_code: str = ""
-    message: str = ""
-    tier: Tier | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The answer to one question.
-
-    Attributes:
-        question: The question.
-        effect: Its effect.
-        reasons: Why, most important first.
-        evaluated: False where an earlier stage denied.
-    """
-
-    question: Question
-    effect: Effect
-    reasons: tuple[Reason, ...] = ()
-    evaluated: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Obligation:
-    """What the enforcement point must do.
-
-    Attributes:
-        type: Kind, such as `mask` or `require_encryption`.
-        policy_id: Policy that obliges.
-        parameters: Parameters, by kind.
-    """
-
-    type: str
-    policy_id: str
-    parameters: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class LimitStatus:
-    """State of one limit after the request.
-
-    Attributes:
-        policy_id: Policy that owns the limit.
-        name: Name inside its policy.
-        limit: Hits admitted within the window.
-        remaining: Hits left now.
-        reset_after: Time until the limit is full again.
-        retry_after: Time until the same spend would be admitted; None where it was.
-        admitted: Whether this limit admitted the request.
-    """
-
-    policy_id: str
-    name: str
-    limit: int
-    remaining: int
-    reset_after: timedelta
-    retry_after: timedelta | None
-    admitted: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A piece of sensitive data in the payload.
-
-    Attributes:
-        detector: Such as `card_number`.
-        category: `financial`, `personal`, `credential`, `health`.
-        start: First byte of the span.
-        end: First byte after the span.
-        confidence: 0 to 1.
-        action: `none`, `mask` or `block`.
-        policy_id: Policy that chose the action.
-    """
-
-    detector: str
-    category: str
-    start: int
-    end: int
-    confidence: float
-    action: str
-    policy_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class FactUse:
-    """A fact group that the request supplied.
-
-    Attributes:
-        name: `device`, `location`, `behaviour`.
-        age: Age at the time of the decision.
-    """
-
-    name: str
-    age: timedelta
-
-
-@dataclass(frozen=True, slots=True)
-class ShadowResult:
-    """What a shadow policy would have said; it never changes the effect.
-
-    Attributes:
-        policy_id: The policy.
-        question: The question.
-        effect: What it would have answered.
-        would_change: Whether enforcing it would have changed the question's effect.
-        reasons: Why.
-    """
-
-    policy_id: str
-    question: Question
-    effect: Effect
-    would_change: bool
-    reasons: tuple[Reason, ...]
 
 
 _T = TypeVar("_T")
@@ -202,6 +85,7 @@ class Decision:
         cacheable_for: How long an equal request may reuse this answer; None means not at all.
         shadow: What shadow policies would have said.
         memoised: Whether policies' results came from the memo.
+        usage_token: Names what was spent, for `report_usage`; empty where there is nothing to report.
     """
 
     effect: Effect
@@ -209,30 +93,29 @@ class Decision:
     decision_id = _Part(lambda message: message.decision_id, "")
     policy_revision = _Part(lambda message: message.policy_revision, "")
     verdicts = _Part[tuple[Verdict, ...]](
-        lambda message: tuple([_verdict(one) for one in message.verdicts]), ()
+        lambda message: tuple([verdict(one) for one in message.verdicts]), ()
     )
     obligations = _Part[tuple[Obligation, ...]](
-        lambda message: tuple([_obligation(one) for one in message.obligations]), ()
+        lambda message: tuple([obligation(one) for one in message.obligations]), ()
     )
     limits = _Part[tuple[LimitStatus, ...]](
-        lambda message: tuple([_limit(one) for one in message.limits]), ()
+        lambda message: tuple([LimitStatus.from_proto(one) for one in message.limits]), ()
     )
     findings = _Part[tuple[Finding, ...]](
-        lambda message: tuple([_finding(one) for one in message.findings]), ()
+        lambda message: tuple([finding(one) for one in message.findings]), ()
     )
     masked_payload = _Part[bytes | None](
         lambda message: message.masked_payload if message.HasField("masked_payload") else None, None
     )
-    facts = _Part[tuple[FactUse, ...]](
-        lambda message: tuple([FactUse(one.name, _span(one.age)) for one in message.facts]), ()
-    )
+    facts = _Part[tuple[FactUse, ...]](lambda message: tuple([fact(one) for one in message.facts]), ())
     cacheable_for = _Part[timedelta | None](
-        lambda message: _span(message.cacheable_for) if message.HasField("cacheable_for") else None, None
+        lambda message: span(message.cacheable_for) if message.HasField("cacheable_for") else None, None
     )
     shadow = _Part[tuple[ShadowResult, ...]](
-        lambda message: tuple([_shadow(one) for one in message.shadow]), ()
+        lambda message: tuple([shadow(one) for one in message.shadow]), ()
     )
     memoised = _Part(lambda message: message.memoised, False)
+    usage_token = _Part(lambda message: message.usage_token, b"")
 
     def __init__(
         self,
@@ -311,10 +194,29 @@ class Decision:
             raise AccessDenied(self)
         return self
 
+    def to_report(self, hits: int | None = None) -> pb.ReportUsageRequest:
+        """The message that reports what the request came to.
+
+        Raises:
+            InvalidRequestError: When there is nothing to report, or `hits` is no number of hits.
+        """
+        if not self.usage_token:
+            message = "the decision names nothing to report; ask with `LimitSpend(report_later=True)`"
+            raise from_reason(ErrorReason.FIELD_REQUIRED, "usage_token", message)
+        try:
+            return pb.ReportUsageRequest(usage_token=self.usage_token, hits=hits)
+        except ValueError as fault:
+            message = f"`{hits}` is out of range; write 0 to 1000000000"
+            raise from_reason(ErrorReason.FIELD_OUT_OF_RANGE, "hits", message) from fault
+
     def to_mapping(self) -> dict[str, Any]:
-        """The decision as a JSON document; times in seconds, the masked payload as text where it is text."""
-        pairs = ((name, getattr(self, name)) for name in _ATTRIBUTES)
-        return {"allowed": self.allowed, **_mapping(pairs)}
+        """The decision as a JSON document.
+
+        Times are in seconds, the masked payload is text where it is text, the usage token base64.
+        """
+        pairs = {name: getattr(self, name) for name in _ATTRIBUTES}
+        pairs["usage_token"] = base64.b64encode(self.usage_token).decode()
+        return {"allowed": self.allowed, **_mapping(pairs.items())}
 
     @classmethod
     def from_proto(cls, message: pb.Decision, request_id: str = "") -> Decision:
@@ -386,73 +288,6 @@ def _error_name(number: int) -> str:
     """Name of an error reason; UNSPECIFIED where this release does not know it."""
     value = pb.ErrorReason.DESCRIPTOR.values_by_number.get(number)
     return "UNSPECIFIED" if value is None else value.name.removeprefix("ERROR_REASON_")
-
-
-def _effect(number: int) -> Effect:
-    return Effect.ALLOW if number == _ALLOW else Effect.DENY
-
-
-def _reasons(messages: Iterable[pb.Reason]) -> tuple[Reason, ...]:
-    return tuple(
-        [
-            Reason(
-                REASON_CODES.get(one.code, ReasonCode.UNSPECIFIED),
-                one.policy_id,
-                one.detail_code,
-                one.message,
-                TIERS.get(one.tier),
-            )
-            for one in messages
-        ]
-    )
-
-
-def _verdict(message: pb.Verdict) -> Verdict:
-    return Verdict(
-        QUESTIONS[message.question], _effect(message.effect), _reasons(message.reasons), message.evaluated
-    )
-
-
-def _obligation(message: pb.Obligation) -> Obligation:
-    return Obligation(message.type, message.policy_id, plain(message.parameters))
-
-
-def _limit(message: pb.LimitStatus) -> LimitStatus:
-    return LimitStatus(
-        message.policy_id,
-        message.name,
-        message.limit,
-        message.remaining,
-        _span(message.reset_after),
-        _span(message.retry_after) if message.HasField("retry_after") else None,
-        message.admitted,
-    )
-
-
-def _finding(message: pb.Finding) -> Finding:
-    return Finding(
-        message.detector,
-        message.category,
-        message.start,
-        message.end,
-        message.confidence,
-        message.action,
-        message.policy_id,
-    )
-
-
-def _shadow(message: pb.ShadowResult) -> ShadowResult:
-    return ShadowResult(
-        message.policy_id,
-        QUESTIONS[message.question],
-        _effect(message.effect),
-        message.would_change,
-        _reasons(message.reasons),
-    )
-
-
-def _span(message: Duration) -> timedelta:
-    return timedelta(seconds=message.seconds, microseconds=message.nanos // 1_000)
 
 
 def _line(reasons: tuple[Reason, ...]) -> str:

@@ -69,6 +69,23 @@ class ReasonCode(StrEnum):
     REQUIRED_POLICY_NOT_APPLIED = "REQUIRED_POLICY_NOT_APPLIED"
     LIMIT_KEY_MISSING = "LIMIT_KEY_MISSING"
     LIMIT_NOT_COUNTED = "LIMIT_NOT_COUNTED"
+    LIMIT_COST_INVALID = "LIMIT_COST_INVALID"
+    LIMIT_STORE_UNAVAILABLE = "LIMIT_STORE_UNAVAILABLE"
+    LIMIT_COUNTED_LOCALLY = "LIMIT_COUNTED_LOCALLY"
+    FACT_UNAVAILABLE = "FACT_UNAVAILABLE"
+
+
+class CountedBy(StrEnum):
+    """Where a limit was counted.
+
+    `UNSPECIFIED` stands for one that was not counted, or in a way that this release does not know.
+    """
+
+    UNSPECIFIED = "unspecified"
+    MEMORY = "memory"
+    SHARED = "shared"
+    LEASE = "lease"
+    LOCAL = "local"
 
 
 # Texts to numbers, for requests. Plain texts equal to a member find it too.
@@ -87,4 +104,5 @@ REASON_CODES: dict[int, ReasonCode] = {
     for name, number in pb.ReasonCode.items()
     if name.removeprefix("REASON_CODE_") in ReasonCode.__members__
 }
+COUNTED_BY: dict[int, CountedBy] = {pb.CountedBy.Value(f"COUNTED_BY_{one.name}"): one for one in CountedBy}
 TIERS: dict[int, Tier] = {pb.Tier.Value(f"TIER_{one.name}"): one for one in Tier}

@@ -260,16 +260,24 @@ class LimitSpend:
     Attributes:
         hits: 1 to 1,000,000,000; None means 1.
         descriptors: Values that limit keys may use.
+        preview: Whether limits are only read, not spent: what would this request be told?
+        report_later: Whether `hits` is an estimate that `report_usage` will correct.
     """
 
     hits: int | None = None
     descriptors: Mapping[str, str] | None = None
+    preview: bool = False
+    report_later: bool = False
 
     def _fill(self, message: pb.LimitSpend) -> None:
         if self.hits is not None:
             message.hits = self.hits
         if self.descriptors:
             message.descriptors.update(self.descriptors)
+        if self.preview:
+            message.preview = True
+        if self.report_later:
+            message.report_later = True
 
 
 @dataclass(frozen=True, slots=True)

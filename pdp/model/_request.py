@@ -103,7 +103,8 @@ class CheckRequest:
     @property
     def is_repeatable(self) -> bool:
         """Whether sending this twice does what sending it once does."""
-        return bool(self.request_id) or Question.RATE_LIMIT not in self.questions
+        spends = Question.RATE_LIMIT in self.questions and not (self.limit is not None and self.limit.preview)
+        return bool(self.request_id) or not spends
 
     @classmethod
     def from_proto(cls, message: pb.CheckRequest) -> Self:

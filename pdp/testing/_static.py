@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 from pdp.errors import AccessDenied, RequestError
@@ -11,6 +12,7 @@ from pdp.model import (
     CheckResult,
     Decision,
     Effect,
+    LimitStatus,
     Reason,
     ReasonCode,
     Verdict,
@@ -54,6 +56,7 @@ class StaticClient:
         """Answers each request with what `rule` makes of it; a `RequestError` it raises is the failure."""
         self._rule = rule
         self.requests: list[CheckRequest] = []
+        self.reports: list[tuple[Decision, int | None]] = []
 
     def __enter__(self) -> Self:
         """Returns the client."""
@@ -83,6 +86,25 @@ class StaticClient:
         if not decision.allowed:
             raise AccessDenied(decision)
         return decision
+
+    def report_usage(
+        self, decision: Decision, *, hits: int | None = None, timeout: float | None = None
+    ) -> tuple[LimitStatus, ...]:
+        """Remembers the report; refuses it where a client would."""
+        del timeout
+        decision.to_report(hits)
+        self.reports.append((decision, hits))
+        return decision.limits
+
+    @contextmanager
+    def hold(self, request: CheckRequest, *, timeout: float | None = None) -> Iterator[Decision]:
+        """The rule's decision; remembers a report at the end of the block where it holds something."""
+        decision = self.check(request, timeout=timeout)
+        try:
+            yield decision
+        finally:
+            if decision.usage_token:
+                self.report_usage(decision, timeout=timeout)
 
     def check_batch(
         self, requests: Sequence[CheckRequest], *, timeout: float | None = None

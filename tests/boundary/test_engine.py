@@ -27,7 +27,7 @@ from pdp.errors import (
     RequestError,
     RevisionNotActiveError,
 )
-from pdp.model import CheckRequest, LimitSpend, Question, ReasonCode, Subject
+from pdp.model import CheckRequest, Decision, LimitSpend, Question, ReasonCode, Subject
 from pdp.testing import assert_allowed, assert_denied
 
 
@@ -119,6 +119,30 @@ def test_any_bytes_get_an_answer_or_a_request_error(shared_core: Any, junk: byte
 def shared_core(policies: Path) -> Any:
     """The boundary by itself."""
     return _core.Engine(Config().engine_document(policies))
+
+
+def test_estimate_is_reported(pdp_engine: Engine, ada: CheckRequest) -> None:
+    """The engine takes the token that it gave, and no other."""
+    spend = dataclasses.replace(ada, questions=(Question.RATE_LIMIT,), limit=LimitSpend(report_later=True))
+    decision = pdp_engine.check(spend)
+    (status,) = pdp_engine.report_usage(decision, hits=2)
+    assert status.remaining == 0
+    with pytest.raises(InvalidRequestError) as caught:
+        pdp_engine.report_usage(Decision(effect=decision.effect, usage_token=b"forged"))
+    assert caught.value.field == "usage_token"
+
+
+def test_state_that_cannot_be_opened_is_a_config_error(policies: Path) -> None:
+    """The setting is named, and no secret told."""
+    for state, key in (
+        ({"redis_url": "http://ada:hush@h"}, "state.redis_url"),
+        ({"password": "hush"}, "state.password"),
+        ({"key_secret_file": policies / "manifest.yaml"}, "state.key_secret_file"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            Engine(policies, config=Config(state=state))  # type: ignore[arg-type]
+        assert caught.value.key == key
+        assert "hush" not in str(caught.value)
 
 
 def test_batch_keeps_its_order_and_its_faults_apart(pdp_engine: Engine, ada: CheckRequest) -> None:

@@ -29,7 +29,7 @@ from pdp.errors import (
     ServerError,
     UnavailableError,
 )
-from pdp.model import CheckRequest, Question, Subject
+from pdp.model import CheckRequest, CountedBy, Decision, LimitSpend, Question, Subject
 from pdp.testing import assert_allowed, assert_denied
 
 LOCAL = "127.0.0.1:0"
@@ -80,6 +80,27 @@ def test_asyncio_client_asks_many_at_once(pdp_server: Addresses, ada: CheckReque
             return [one.allowed for one in (*decisions, *streamed)]
 
     assert asyncio.run(main()) == [True] * 100
+
+
+def test_estimate_is_reported_by_the_decision_s_own_token(policies: Path, ada: CheckRequest) -> None:
+    """A token that was changed, or another server's, counts nothing."""
+    spend = dataclasses.replace(ada, questions=(Question.RATE_LIMIT,), limit=LimitSpend(report_later=True))
+    preview = dataclasses.replace(spend, limit=LimitSpend(preview=True))
+    with Server(config(policies)) as server, Client(server.start().decision) as client:
+        decision = client.check(spend)
+        assert decision.limits[0].remaining == 1
+        for _ in range(2):
+            (status,) = client.report_usage(decision, hits=0)
+            assert (status.name, status.remaining) == ("per-subject", 2)
+        (status,) = client.check(preview).limits
+        assert (status.remaining, status.counted_by) == (2, CountedBy.MEMORY)
+        with Server(config(policies)) as other, Client(other.start().decision) as stranger:
+            for token in (decision.usage_token[:-1] + b"?", b"?" * 5000):
+                with pytest.raises(InvalidRequestError) as caught:
+                    client.report_usage(Decision(effect=decision.effect, usage_token=token))
+                assert caught.value.field == "usage_token"
+            with pytest.raises(InvalidRequestError):
+                stranger.report_usage(decision)
 
 
 def test_standard_services_answer(pdp_server: Addresses) -> None:

@@ -26,12 +26,14 @@ class Script:
     Attributes:
         failures: Status codes with details that come first, one per call.
         seen: Requests in order of arrival.
+        reports: Reports in order of arrival.
         deadlines: Seconds left of each call.
     """
 
     failures: list[tuple[grpc.StatusCode, pb.ErrorDetail | None]] = field(default_factory=list)
     answer: Callable[[pb.CheckRequest], pb.CheckResponse] = allowed
     seen: list[pb.CheckRequest] = field(default_factory=list)
+    reports: list[pb.ReportUsageRequest] = field(default_factory=list)
     deadlines: list[float] = field(default_factory=list)
     target: str = ""
 
@@ -66,6 +68,14 @@ class Script:
             self.seen.append(one.request)
             yield pb.CheckStreamResponse(result=self._result(one.request))
 
+    def report_usage(
+        self, request: pb.ReportUsageRequest, context: grpc.ServicerContext
+    ) -> pb.ReportUsageResponse:
+        """Takes a report."""
+        self.reports.append(request)
+        self._open(context)
+        return pb.ReportUsageResponse(limits=[pb.LimitStatus(name="per-hour", remaining=9)])
+
     def _result(self, request: pb.CheckRequest) -> pb.CheckResult:
         if not request.questions:
             error = pb.ErrorDetail(
@@ -87,6 +97,9 @@ def serve(script: Script, pool: ThreadPoolExecutor) -> grpc.Server:
             script.check_stream, pb.CheckStreamRequest.FromString, pb.CheckStreamResponse.SerializeToString
         ),
     }
+    handlers["ReportUsage"] = unary(
+        script.report_usage, pb.ReportUsageRequest.FromString, pb.ReportUsageResponse.SerializeToString
+    )
     server = grpc.server(pool)
     server.add_generic_rpc_handlers(
         (grpc.method_handlers_generic_handler("pdp.v1.PolicyDecisionService", handlers),)

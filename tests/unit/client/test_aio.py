@@ -42,6 +42,23 @@ def test_authorize_raises_on_deny(script: Any) -> None:
         run(script, lambda client: client.authorize(ACCESS))
 
 
+def test_report_and_hold(script: Any) -> None:
+    """What was spent is corrected, and what is held given back, as by the blocking client."""
+    decision = pb.Decision(effect=pb.EFFECT_ALLOW, usage_token=b"token")
+    script.answer = lambda _: pb.CheckResponse(decision=decision)
+
+    async def work(client: AsyncClient) -> str:
+        (status,) = await client.report_usage(await client.check(ACCESS), hits=0)
+        async with client.hold(ACCESS) as held:
+            assert held.allowed
+            assert len(script.reports) == 1
+        return status.name
+
+    assert run(script, work) == "per-hour"
+    token = pb.ReportUsageRequest(usage_token=b"token")
+    assert script.reports == [pb.ReportUsageRequest(usage_token=b"token", hits=0), token]
+
+
 def test_unavailable_is_tried_again(script: Any) -> None:
     """A question that changes nothing may be asked again."""
     script.failures = [UNAVAILABLE]

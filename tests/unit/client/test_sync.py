@@ -48,6 +48,56 @@ def test_decision_comes_back(script: Any, client: Client) -> None:
     assert script.seen == [ACCESS.to_proto()]
 
 
+def holding(request: pb.CheckRequest) -> pb.CheckResponse:
+    """An ALLOW that holds something."""
+    decision = pb.Decision(effect=pb.EFFECT_ALLOW, usage_token=b"token")
+    return pb.CheckResponse(request_id=request.request_id, decision=decision)
+
+
+def test_report_is_sent_again_while_nobody_answers(script: Any, client: Client) -> None:
+    """A second report with the same token changes nothing, so it is safe to repeat."""
+    script.answer = holding
+    decision = client.check(SPEND)
+    script.failures = [UNAVAILABLE]
+    (status,) = client.report_usage(decision, hits=3)
+    assert (status.name, status.remaining) == ("per-hour", 9)
+    assert script.reports == [pb.ReportUsageRequest(usage_token=b"token", hits=3)] * 2
+
+
+def test_report_on_nothing_is_refused_before_it_is_sent(script: Any, client: Client) -> None:
+    """The caller forgot to announce it."""
+    with pytest.raises(InvalidRequestError, match="report_later"):
+        client.report_usage(client.check(ACCESS))
+    assert script.reports == []
+
+
+def test_hold_is_given_back_whatever_the_block_does(script: Any, client: Client) -> None:
+    """Once, after the block, also where it raises."""
+    script.answer = holding
+    with client.hold(SPEND) as decision:
+        assert decision.allowed
+        assert script.reports == []
+    assert script.reports == [pb.ReportUsageRequest(usage_token=b"token")]
+    with pytest.raises(KeyError), client.hold(SPEND):
+        raise KeyError
+    assert len(script.reports) == 2
+
+
+def test_hold_that_cannot_be_given_back_does_not_undo_the_work(script: Any, client: Client) -> None:
+    """It ends by itself; an error would make the caller do its work again."""
+    script.answer = holding
+    with client.hold(SPEND):
+        script.failures = [(grpc.StatusCode.INTERNAL, None)]
+    assert len(script.reports) == 1
+
+
+def test_hold_of_nothing_reports_nothing(script: Any, client: Client) -> None:
+    """A decision without a token holds nothing."""
+    with client.hold(ACCESS) as decision:
+        assert decision.allowed
+    assert script.reports == []
+
+
 def test_answer_without_a_decision_is_a_deny(script: Any, client: Client) -> None:
     """What is missing never reads as ALLOW."""
     script.answer = lambda request: pb.CheckResponse(request_id=request.request_id)

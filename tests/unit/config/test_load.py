@@ -84,6 +84,32 @@ def test_unusable_variable_is_one_line(environment: dict[str, str], key: str, wo
     assert "\n" not in str(caught.value)
 
 
+def test_secrets_are_never_printed(tmp_path: Path) -> None:
+    """Neither by a configuration's own text nor by an error about one."""
+    state = {"redis_url": "redis://ada:hush@h", "password": "hush"}
+    assert "hush" not in repr(Config(state=state))  # type: ignore[arg-type]
+    text = "state: {redis_url: {url: hush}, timeout_ms: 5}\n"
+    for file, environment in (
+        (write(tmp_path, text), {}),
+        (write(tmp_path, "state: {password: [hush]}\n", "password.yaml"), {}),
+        (write(tmp_path, "state: [hush]\n", "list.yaml"), {}),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            load(file, environment, {})
+        assert "hush" not in str(caught.value)
+        assert "(not shown)" in str(caught.value)
+
+
+def test_state_reaches_both_documents() -> None:
+    """A server and an embedded engine keep their state alike."""
+    config = load(
+        None, {"PDP_STATE__REDIS_URL": "redis://127.0.0.1:6379", "PDP_STATE__TLS_CA": "none"}, {}
+    ).config
+    for document in (config.server_document(Path("p")), config.engine_document(Path("p"))):
+        state = json.loads(document)["state"]
+        assert (state["redis_url"], state["tls_ca"]) == ("redis://127.0.0.1:6379", None)
+
+
 def test_container_platform_s_own_variables_are_not_settings() -> None:
     """A service named `pdp` announces itself beside every container."""
     announced = {
@@ -138,4 +164,9 @@ def test_core_gets_every_setting_but_logging(tmp_path: Path) -> None:
     document = json.loads(Config().server_document(tmp_path))
     assert set(document) == set(Config.model_fields) - {"log"}
     assert document["policies"] == str(tmp_path)
-    assert set(json.loads(Config().engine_document(tmp_path))) == {"policies", "evaluation", "memo_entries"}
+    assert set(json.loads(Config().engine_document(tmp_path))) == {
+        "policies",
+        "evaluation",
+        "memo_entries",
+        "state",
+    }

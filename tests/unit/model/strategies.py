@@ -69,7 +69,9 @@ REQUESTS: st.SearchStrategy[CheckRequest] = st.builds(
     transport=optional(st.builds(Transport, TEXT, TEXT, TEXT, TEXT, TEXT, FLAG)),
     http=optional(st.builds(HttpRequest, TEXT, TEXT, TEXT, LABELS)),
     payload=optional(st.builds(Payload, st.binary(max_size=16), TEXT)),
-    limit=optional(st.builds(LimitSpend, st.none() | st.integers(0, 2**64 - 1), LABELS)),
+    limit=optional(
+        st.builds(LimitSpend, st.none() | st.integers(0, 2**64 - 1), LABELS, st.booleans(), st.booleans())
+    ),
     device=optional(st.builds(Device, TEXT, FLAG, FLAG, TEXT, TEXT, FLAG, TIME, STRUCT)),
     location=optional(st.builds(Location, TEXT, TEXT, st.integers(0, 2**32 - 1), FLAG, TIME)),
     behaviour=optional(st.builds(Behaviour, st.none() | st.floats(0, 1), TEXTS, TIME)),

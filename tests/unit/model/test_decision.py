@@ -12,7 +12,18 @@ from hypothesis import strategies as st
 
 from pdp._proto import decision_pb2 as pb
 from pdp.errors import AccessDenied, ErrorReason, InvalidRequestError, ServerError
-from pdp.model import CheckResult, Decision, Effect, Question, Reason, ReasonCode, Tier, Verdict
+from pdp.model import (
+    CheckResult,
+    CountedBy,
+    Decision,
+    Effect,
+    FactUse,
+    Question,
+    Reason,
+    ReasonCode,
+    Tier,
+    Verdict,
+)
 
 
 def full_message() -> pb.Decision:
@@ -32,14 +43,17 @@ def full_message() -> pb.Decision:
                 remaining=3,
                 reset_after=Duration(seconds=1, nanos=500_000_000),
                 admitted=True,
+                counted_by=pb.COUNTED_BY_LEASE,
+                overshoot=4,
             )
         ],
         findings=[pb.Finding(detector="card_number", category="financial", start=1, end=5, confidence=0.5)],
         masked_payload=b"x",
-        facts=[pb.FactUse(name="device", age=Duration(seconds=2))],
+        facts=[pb.FactUse(name="facts.device", age=Duration(seconds=2), version=7, source="mdm")],
         cacheable_for=Duration(seconds=30),
         shadow=[pb.ShadowResult(policy_id="s", question=1, effect=2, would_change=True, reasons=[reason])],
         memoised=True,
+        usage_token=b"\xff\x00",
     )
 
 
@@ -54,13 +68,41 @@ def test_every_field_is_read() -> None:
     assert decision.limits[0].retry_after is None
     assert (decision.findings[0].start, decision.findings[0].end) == (1, 5)
     assert decision.masked_payload == b"x"
-    assert decision.facts[0].age == timedelta(seconds=2)
+    assert (decision.limits[0].counted_by, decision.limits[0].overshoot) == (CountedBy.LEASE, 4)
+    assert decision.facts == (FactUse("facts.device", timedelta(seconds=2), 7, "mdm"),)
+    assert decision.usage_token == b"\xff\x00"
+    assert decision.to_mapping()["usage_token"] == "/wA="
     assert decision.cacheable_for == timedelta(seconds=30)
     assert decision.shadow[0].effect is Effect.DENY
     assert decision.memoised
     assert set(json.loads(json.dumps(decision.to_mapping()))) >= {
         one.name for one in pb.Decision.DESCRIPTOR.fields
     }
+
+
+def test_report_names_what_was_spent() -> None:
+    """Hits that are not given are not sent: the estimate stays."""
+    decision = Decision.from_proto(full_message(), "r")
+    assert decision.to_report() == pb.ReportUsageRequest(usage_token=b"\xff\x00")
+    assert decision.to_report(0) == pb.ReportUsageRequest(usage_token=b"\xff\x00", hits=0)
+
+
+def test_report_that_says_nothing_is_refused() -> None:
+    """No token, or no number of hits: the field at fault is named."""
+    with pytest.raises(InvalidRequestError) as caught:
+        Decision.from_proto(pb.Decision()).to_report(1)
+    assert (caught.value.reason, caught.value.field) == (ErrorReason.FIELD_REQUIRED, "usage_token")
+    for hits in (-1, 2**64):
+        with pytest.raises(InvalidRequestError) as caught:
+            Decision.from_proto(full_message(), "r").to_report(hits)
+        assert (caught.value.reason, caught.value.field) == (ErrorReason.FIELD_OUT_OF_RANGE, "hits")
+
+
+def test_unknown_way_of_counting_is_unspecified() -> None:
+    """A newer server's word does not break an older caller."""
+    message = pb.Decision(limits=[pb.LimitStatus(name="n")])
+    message.limits[0].counted_by = 900  # type: ignore[assignment]
+    assert Decision.from_proto(message).limits[0].counted_by is CountedBy.UNSPECIFIED
 
 
 @given(st.integers(-(2**31), 2**31 - 1).filter(lambda number: number != pb.EFFECT_ALLOW))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pdp._proto import decision_pb2 as pb
-from pdp.model import DestinationKind, Effect, Question, ReasonCode, Tier
+from pdp.model import CountedBy, DestinationKind, Effect, Question, ReasonCode, Tier
 
 
 @pytest.mark.parametrize(
@@ -15,6 +15,7 @@ from pdp.model import DestinationKind, Effect, Question, ReasonCode, Tier
         (Effect, pb.Effect, "EFFECT_", {"EFFECT_UNSPECIFIED"}),
         (ReasonCode, pb.ReasonCode, "REASON_CODE_", set()),
         (DestinationKind, pb.DestinationKind, "DESTINATION_KIND_", set()),
+        (CountedBy, pb.CountedBy, "COUNTED_BY_", set()),
         (Tier, pb.Tier, "TIER_", {"TIER_UNSPECIFIED"}),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 
 from pdp.client import Client
 from pdp.errors import AccessDenied, InvalidRequestError, from_reason
-from pdp.model import CheckRequest, Decision, Question
+from pdp.model import CheckRequest, Decision, Effect, Question
 from pdp.testing import StaticClient, allow, assert_allowed, assert_denied, deny
 
 ACCESS = CheckRequest(questions=(Question.ACCESS,), request_id="r")
@@ -28,6 +28,17 @@ def test_requests_are_remembered() -> None:
     with StaticClient() as client:
         assert_allowed(client.check(ACCESS), by="static")
     assert client.requests == [ACCESS]
+
+
+def test_reports_are_remembered() -> None:
+    """Where the decision names something to report, and only there."""
+    held = Decision(effect=Effect.ALLOW, usage_token=b"t")
+    client = StaticClient(lambda _: held)
+    with client.hold(ACCESS) as decision:
+        client.report_usage(decision, hits=3)
+    assert client.reports == [(held, 3), (held, None)]
+    with pytest.raises(InvalidRequestError, match="report_later"):
+        client.report_usage(allow(ACCESS))
 
 
 def test_rule_decides() -> None:

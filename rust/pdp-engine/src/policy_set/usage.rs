@@ -37,6 +37,8 @@ impl PolicySet {
                 Err(fault) => settling.skipped.push((row, fault)),
             }
         }
+        // A store takes one settlement of each holder.
+        settling.rows.sort_by_key(|(row, _)| row.holder);
         settling
     }
 
@@ -61,15 +63,14 @@ impl<'u> Settling<'u> {
         &self.skipped
     }
 
-    /// Rows that can be.
+    /// Rows that can be, by holder.
     #[must_use]
     pub fn rows(&self) -> &[(&'u Usage, Limit)] {
         &self.rows
     }
 
     /// Corrects the rows: to `hits`, or as they are where it is not known; what is held is given back. One
-    /// reply for each holder, in the order of the rows, so that the replies' outcomes one after the other
-    /// are those of [`Settling::rows`].
+    /// reply for each holder; the replies' outcomes one after the other are those of [`Settling::rows`].
     #[must_use]
     pub fn settle(
         &self,

@@ -76,6 +76,20 @@ async fn key_that_is_none_is_refused() {
 }
 
 #[tokio::test]
+async fn resetting_forgets_what_was_spent() {
+    let running = start();
+    running.client().await.check(spend("ada", 3)).await.unwrap();
+    let mut admin = admin(&running).await;
+    let counter = counter("notes.limits", "per-caller", &["ada"]);
+    for existed in [true, false] {
+        let request = proto::ResetLimitRequest { counter: counter.clone() };
+        assert_eq!(admin.reset_limit(request).await.unwrap().into_inner().existed, existed);
+    }
+    let answer = admin.inspect_limit(proto::InspectLimitRequest { counter }).await.unwrap().into_inner();
+    assert_eq!(answer.status.unwrap().remaining, 3);
+}
+
+#[tokio::test]
 async fn reset_without_a_store_is_unavailable() {
     let (running, _store) = slow_store::start(serde_json::json!({}));
     let counter = counter("notes.limits", "per-caller", &["ada"]);

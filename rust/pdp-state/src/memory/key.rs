@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ahash::RandomState;
-use pdp_engine::limit::{Algorithm, CounterName, LimitDemand, Scope};
+use pdp_engine::limit::{Algorithm, Calendar, CounterName, LimitDemand, Scope};
+use uuid::Uuid;
 
 /// Name of a counter.
 #[derive(Debug)]
@@ -15,7 +16,17 @@ pub(super) struct CounterKey {
     tenant: Option<Box<str>>,
     key: Box<str>,
     window: Duration,
-    kind: u8,
+    kind: Kind,
+}
+
+/// What of an algorithm is part of the name: a burst is not, a quota's calendar is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Kind {
+    Gcra,
+    FixedWindow,
+    SlidingWindow,
+    Quota(Calendar),
+    Concurrency,
 }
 
 impl CounterKey {
@@ -74,13 +85,18 @@ pub(super) fn hash_request(
     (state.finish(), fingerprint)
 }
 
+/// Hash of a holder whose hits were settled.
+pub(super) fn hash_settled(hasher: &RandomState, holder: Uuid) -> u64 {
+    hasher.hash_one(("settled", holder))
+}
+
 fn write_counter(state: &mut impl Hasher, counter: &CounterName<'_>) {
     counter.policy_id.hash(state);
     counter.limit.name.hash(state);
     tenant(counter).hash(state);
     counter.key.hash(state);
     counter.limit.window.hash(state);
-    state.write_u8(kind(counter.limit.algorithm));
+    kind(counter.limit.algorithm).hash(state);
 }
 
 /// The tenant, where it is part of the name.
@@ -91,12 +107,12 @@ fn tenant<'a>(counter: &CounterName<'a>) -> Option<&'a str> {
     }
 }
 
-fn kind(algorithm: Algorithm) -> u8 {
+fn kind(algorithm: Algorithm) -> Kind {
     match algorithm {
-        Algorithm::Gcra { .. } => 0,
-        Algorithm::FixedWindow => 1,
-        Algorithm::SlidingWindow => 2,
-        Algorithm::Quota(_) => 3,
-        Algorithm::Concurrency => 4,
+        Algorithm::Gcra { .. } => Kind::Gcra,
+        Algorithm::FixedWindow => Kind::FixedWindow,
+        Algorithm::SlidingWindow => Kind::SlidingWindow,
+        Algorithm::Quota(calendar) => Kind::Quota(calendar),
+        Algorithm::Concurrency => Kind::Concurrency,
     }
 }

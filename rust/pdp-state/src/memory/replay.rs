@@ -1,4 +1,5 @@
-//! Request ids that have spent, with what they were told: bounded, oldest out first.
+//! Request ids that have spent and holders that were settled, with what they were told: bounded, oldest out
+//! first.
 
 use std::collections::VecDeque;
 
@@ -20,14 +21,14 @@ pub(super) struct Replays {
 #[derive(Debug)]
 struct Replay {
     hash: u64,
-    request_id: Box<str>,
+    id: Box<[u8]>,
     fingerprint: u64,
     spent_ns: u64,
     outcomes: Box<[LimitOutcome]>,
 }
 
 impl Replays {
-    /// Room for `capacity` request ids, each remembered for `window_ns`.
+    /// Room for `capacity` ids, each remembered for `window_ns`.
     pub(super) fn new(capacity: usize, window_ns: u64) -> Self {
         Self {
             capacity: capacity.max(1),
@@ -42,11 +43,11 @@ impl Replays {
         self.queue.len()
     }
 
-    /// What the same request with the same demands was told within the window.
+    /// What the same request with the same demands, or the same holder, was told within the window.
     pub(super) fn find(
         &self,
         hash: u64,
-        request_id: &str,
+        id: &[u8],
         fingerprint: u64,
         now_ns: u64,
     ) -> Option<Vec<LimitOutcome>> {
@@ -54,7 +55,7 @@ impl Replays {
         let same = |found: &Replay| {
             found.hash == hash
                 && found.fingerprint == fingerprint
-                && *found.request_id == *request_id
+                && *found.id == *id
                 && self.is_alive(found, now_ns)
         };
         let &(_, serial) = self.index.find(hash, |&(_, serial)| replay(serial).is_some_and(same))?;
@@ -65,7 +66,7 @@ impl Replays {
     pub(super) fn insert(
         &mut self,
         hash: u64,
-        request_id: &str,
+        id: &[u8],
         fingerprint: u64,
         now_ns: u64,
         outcomes: &[LimitOutcome],
@@ -84,7 +85,7 @@ impl Replays {
         let serial = self.front + self.queue.len() as u64;
         self.queue.push_back(Replay {
             hash,
-            request_id: request_id.into(),
+            id: id.into(),
             fingerprint,
             spent_ns: now_ns,
             outcomes: outcomes.into(),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use pdp_engine::limit::{Algorithm, Limit};
+use pdp_engine::limit::{Algorithm, Counter, Limit, LimitDemand, NEVER};
 use proptest::prelude::*;
 use uuid::Uuid;
 
