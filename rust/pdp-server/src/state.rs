@@ -63,7 +63,19 @@ impl State {
 /// [`StateError`]. A shared store that does not answer now is none: it is asked again.
 pub fn open(config: &StateConfig) -> Result<State, StateError> {
     let secret = config.key_secret()?;
-    State::new(open_store(config, secret.as_deref())?, secret.as_deref())
+    let state = State::new(open_store(config, secret.as_deref())?, secret.as_deref())?;
+    // A shared store has its facts in `pdp_state::facts::RedisFacts::open(hub, &fact_options(config))`.
+    Ok(state.with_facts(Arc::new(MemoryFacts::new(&fact_options(config)))))
+}
+
+/// Bounds of stored facts.
+fn fact_options(config: &StateConfig) -> FactOptions {
+    FactOptions {
+        memory_bytes: config.facts_cache_bytes,
+        cache_bytes: config.facts_cache_bytes,
+        max_stale: Duration::from_millis(config.facts_max_stale_ms),
+        ..FactOptions::default()
+    }
 }
 
 fn open_store(config: &StateConfig, _secret: Option<&[u8]>) -> Result<Arc<dyn StateStore>, StateError> {

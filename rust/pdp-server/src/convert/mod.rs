@@ -4,6 +4,7 @@ pub(crate) mod bounds;
 mod decision;
 mod message;
 mod request;
+pub(crate) mod stored;
 mod wire;
 
 pub(crate) use decision::limit;

@@ -5,6 +5,7 @@
 
 pub(crate) mod batch;
 pub(crate) mod check;
+mod facts;
 mod identifier;
 mod report;
 mod seat;

@@ -33,6 +33,8 @@ pub const PUT: &str = include_str!("put.lua");
 /// The script that deletes documents.
 pub const DELETE: &str = include_str!("delete.lua");
 
+/// Least age at which a fact is too old to be said: an answer of the store itself takes its time.
+const LEAST_STALE: Duration = Duration::from_millis(50);
 /// Orders that may wait for the fetcher.
 const QUEUE: usize = 16_384;
 /// Bytes that the absence of a document takes in the cache.
@@ -82,9 +84,10 @@ impl RedisFacts {
     /// # Errors
     /// Where the system gives no thread.
     pub fn open(hub: Arc<Hub>, options: &FactOptions) -> std::io::Result<Self> {
+        let max_stale = options.max_stale.max(LEAST_STALE);
         let shared = Arc::new(Shared {
-            cache: Cache::new(options.cache_bytes, options.max_stale),
-            max_stale: options.max_stale,
+            cache: Cache::new(options.cache_bytes, max_stale),
+            max_stale,
             names: ArcSwapOption::empty(),
             watchers: Watchers::new(options.watch_lag),
             tally: Tally::default(),
