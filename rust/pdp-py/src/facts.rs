@@ -1,12 +1,15 @@
 //! What the control plane needs to keep facts in Redis by itself: names of keys, and the scripts.
 
+use std::path::PathBuf;
+
 use pdp_engine::fact::{FactKind, FactName};
+use pdp_server::StateConfig;
 use pdp_state::facts;
 use pdp_state::redis::Names;
 use pyo3::prelude::*;
 use serde_json::json;
 
-use crate::errors::ConfigError;
+use crate::errors::{self, ConfigError};
 
 /// The key of a document, hashed with `secret`.
 #[pyfunction]
@@ -18,6 +21,13 @@ pub(crate) fn fact_key(secret: &[u8], tenant: &str, kind: &str, id: &str) -> PyR
     let tenant = Some(tenant).filter(|tenant| !tenant.is_empty());
     let key = facts::key(&Names::new(secret), &FactName { tenant, kind, id });
     Ok(String::from_utf8_lossy(key.as_bytes()).into_owned())
+}
+
+/// What names are hashed with, from a file as the configuration's `state.key_secret_file`.
+#[pyfunction]
+pub(crate) fn read_key_secret(path: &str) -> PyResult<Vec<u8>> {
+    let config = StateConfig { key_secret_file: Some(PathBuf::from(path)), ..StateConfig::default() };
+    Ok(config.key_secret().map_err(|fault| errors::config(&fault))?.unwrap_or_default())
 }
 
 /// The scripts that store and delete documents, the channel of changes and other constants, as JSON.

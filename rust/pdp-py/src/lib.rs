@@ -36,7 +36,7 @@ mod _core {
     #[pymodule_export]
     use super::expression::cel_expression;
     #[pymodule_export]
-    use super::facts::{fact_key, fact_layout};
+    use super::facts::{fact_key, fact_layout, read_key_secret};
     #[pymodule_export]
     use super::load::run_load;
     #[pymodule_export]
