@@ -13,13 +13,13 @@ use crate::errors::{self, ConfigError};
 
 /// The key of a document, hashed with `secret`.
 #[pyfunction]
-pub(crate) fn fact_key(secret: &[u8], tenant: &str, kind: &str, id: &str) -> PyResult<String> {
+pub(crate) fn fact_key(secret: &[u8], tenant: &str, kind: &str, name: &str) -> PyResult<String> {
     let Some(kind) = FactKind::ALL.into_iter().find(|it| it.name() == kind) else {
         let message = format!("`{kind}` is no kind of fact: write subject, device, function or destination");
         return Err(ConfigError::new_err(("kind", message)));
     };
     let tenant = Some(tenant).filter(|tenant| !tenant.is_empty());
-    let key = facts::key(&Names::new(secret), &FactName { tenant, kind, id });
+    let key = facts::key(&Names::new(secret), &FactName { tenant, kind, id: name });
     Ok(String::from_utf8_lossy(key.as_bytes()).into_owned())
 }
 
