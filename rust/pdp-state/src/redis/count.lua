@@ -143,7 +143,7 @@ end
 local function slots(p, q, c)
   local slot = floor(now / c)
   local moved = slot - p
-  if moved == 0 or (moved < 0 and moved >= -9) then return p, q end
+  if moved == 0 or (moved < 0 and moved >= -8) then return p, q end
   local counts = { 0, 0, 0, 0, 0, 0, 0, 0, 0 }
   if moved < 0 then
     for i = 1, 9 do counts[9] = counts[9] + q[i] end
@@ -278,14 +278,14 @@ local function spend(count, replay, holder)
       keep(k, tk[k], p, tq[k], te[k])
       if th[k] and th[k] > 0 then hold(k, holder, th[k], te[k]) end
     end
-    if replay then replays[replay] = text end
+    if replay then replays[replay] = holder .. text end
     answer('\1')
   end
   answer(text)
 end
 
 -- Spends one record that stands alone.
-local function spend_one(replay)
+local function spend_one(replay, holder)
   local kind, peek, h, b, c, d, e, f = record()
   ki = ki + 1
   local k = keys[ki]
@@ -295,7 +295,7 @@ local function spend_one(replay)
   if not ok then return answer(pk('<BBddd', 0, 0, left, reset, retry)) end
   if h > 0 then keep(k, kind, np, nq, till) end
   local text = pk('<Bddd', 1, left, reset, retry)
-  if replay then replays[replay] = text end
+  if replay then replays[replay] = holder .. text end
   answer('\1')
   answer(text)
 end
@@ -303,7 +303,7 @@ end
 -- Moves a counter by `by` hits that were spent at `at`: fewer only while their window lasts.
 -- `slack` is what `at` may be wrong by.
 local move = {}
-move[0] = function(p, q, by, at, slack, b, c)
+move[0] = function(p, q, by, at, slack, b, c, d)
   local debt = 0
   if p >= now then
     if q >= b then q = b - 1 end
@@ -319,7 +319,7 @@ move[0] = function(p, q, by, at, slack, b, c)
   end
   debt = debt + change
   if debt < 0 then debt = 0 end
-  if debt > 4503599627370496 then debt = 4503599627370496 end
+  if debt > d * c then debt = d * c end
   local whole = floor(debt / b)
   return now + whole, debt - whole * b, now + whole + 1
 end
@@ -367,9 +367,9 @@ local function release(k, holder)
     members[1] = holder
   elseif freed == 0 then
     local names = {}
-    for bit = 0, 40 do names[bit + 1] = holder .. string.char(bit) end
+    for bit = 0, 20 do names[bit + 1] = holder .. string.char(bit) end
     local scores = call('ZMSCORE', k, unpack(names))
-    for i = 1, 41 do
+    for i = 1, 21 do
       if scores[i] then members[#members + 1] = names[i] end
     end
   end
@@ -423,7 +423,7 @@ local function settle(count, replay, holder, slack)
     lines[i] = pk('<Bddd', 1, left, reset, 0)
   end
   local text = table.concat(lines)
-  if replay then replays[replay] = text end
+  if replay then replays[replay] = holder .. text end
   answer(text)
 end
 
@@ -491,8 +491,8 @@ while pos <= #a do
       ki = ki + count
       answer('\2')
       answer(told)
-    elseif count == 1 and flags < 2 and byte(a, pos + 1) == 0 then
-      spend_one(replay)
+    elseif count == 1 and byte(a, pos) ~= 4 and byte(a, pos + 1) == 0 then
+      spend_one(replay, holder)
     else
       spend(count, replay, holder)
     end

@@ -1,11 +1,12 @@
 //! What all connections to one store share: how to open them, breakers, and tallies.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use super::breaker::{self, Breaker};
+use super::clock::Clock;
 use super::failure::{Executed, Failure, FailureKind};
 use super::name::NODES;
 use super::options::{Address, RedisOptions, RedisOptionsError};
@@ -21,6 +22,10 @@ pub struct Hub {
     background: tokio::runtime::Handle,
     servers: Mutex<HashMap<Address, Arc<Server>>>,
     status: Mutex<Status>,
+    /// Servers that are not asked.
+    away: AtomicU32,
+    /// The servers' clock, as far as it is known.
+    pub(crate) clock: Clock,
 }
 
 /// One server as all threads see it.
@@ -31,7 +36,6 @@ pub(super) struct Server {
 }
 
 struct Status {
-    open: u32,
     since: SystemTime,
     last_failure: Option<String>,
 }
@@ -44,6 +48,11 @@ pub(crate) struct Tally {
     /// By [`FailureKind::ALL`].
     pub(crate) failures: [AtomicU64; FailureKind::ALL.len()],
     pub(crate) uncertain: AtomicU64,
+    pub(crate) unreturned: AtomicU64,
+    pub(crate) replayed: AtomicU64,
+    pub(crate) local: AtomicU64,
+    pub(crate) batches: AtomicU64,
+    pub(crate) groups: AtomicU64,
     pub(crate) reloaded: AtomicU64,
     pub(crate) redirects: AtomicU64,
     pub(crate) retried: AtomicU64,
@@ -73,7 +82,7 @@ impl Hub {
     ) -> Result<Arc<Self>, RedisOptionsError> {
         options.validate()?;
         let opener = Opener::new(&options)?;
-        let status = Status { open: 0, since: SystemTime::now(), last_failure: None };
+        let status = Status { since: SystemTime::now(), last_failure: None };
         Ok(Arc::new(Self {
             options,
             tally: Tally::default(),
@@ -81,13 +90,20 @@ impl Hub {
             background,
             servers: Mutex::default(),
             status: Mutex::new(status),
+            away: AtomicU32::new(0),
+            clock: Clock::default(),
         }))
     }
 
     /// Whether all servers are asked, since when that is so, and what failed last.
     pub fn status(&self) -> (bool, SystemTime, Option<String>) {
         let status = lock(&self.status);
-        (status.open == 0, status.since, status.last_failure.clone())
+        (self.away.load(Ordering::Acquire) == 0, status.since, status.last_failure.clone())
+    }
+
+    /// Whether asking is known to be in vain: the only server is away.
+    pub(crate) fn is_away(&self) -> bool {
+        !self.options.cluster && self.away.load(Ordering::Acquire) > 0
     }
 
     pub(super) fn server(&self, address: &Address) -> Arc<Server> {
@@ -115,9 +131,6 @@ impl Hub {
     /// Notes a failed call; the breaker may open, and then one probe runs until the server is back.
     pub(super) fn failed(self: &Arc<Self>, server: &Arc<Server>, failure: &Failure) {
         self.tally.failed(failure.kind);
-        if failure.executed == Executed::Unknown {
-            Tally::add(&self.tally.uncertain, 1);
-        }
         if failure.kind == FailureKind::Open {
             return;
         }
@@ -127,8 +140,7 @@ impl Hub {
         if !opened {
             return;
         }
-        status.open += 1;
-        if status.open == 1 {
+        if self.away.fetch_add(1, Ordering::AcqRel) == 0 {
             status.since = SystemTime::now();
         }
         drop(status);
@@ -175,8 +187,7 @@ impl Hub {
         server.breaker.close();
         tracing::info!(server = %server.address, "the store answers again");
         let mut status = lock(&self.status);
-        status.open = status.open.saturating_sub(1);
-        if status.open == 0 {
+        if self.away.fetch_sub(1, Ordering::AcqRel) == 1 {
             status.since = SystemTime::now();
         }
     }

@@ -115,6 +115,9 @@ impl Names {
         hash.text(counter.policy_id).text(&limit.name).text(counter.key);
         hash.optional(tenant).number(u64::try_from(limit.window.as_nanos()).unwrap_or(u64::MAX));
         hash.byte(kind(limit.algorithm));
+        if let Algorithm::Quota(calendar) = limit.algorithm {
+            hash.text(calendar.period.name()).text(calendar.zone.name());
+        }
         let (low, high) = hash.finish();
         let tag = match limit.scope {
             Scope::Tenant => self.tenant_tag(counter.tenant),
@@ -254,8 +257,8 @@ fn digits<const N: usize>(mut number: u128, put: &mut impl FnMut(u8)) {
     }
 }
 
-/// The slot of a tag: CRC-16/XMODEM modulo 16384 (Redis Cluster specification, "Key distribution model").
-fn slot(tag: &[u8]) -> u16 {
+/// The slot of a tag, or of a key without one: CRC-16/XMODEM modulo 16384 (Redis Cluster specification, "Key distribution model").
+pub(super) fn slot(tag: &[u8]) -> u16 {
     let crc = tag.iter().fold(0u16, |crc, &byte| {
         (0..8).fold(crc ^ (u16::from(byte) << 8), |crc, _| {
             if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 }

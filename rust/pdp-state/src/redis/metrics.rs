@@ -1,0 +1,63 @@
+//! What the shared store did, as Prometheus samples.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::failure::FailureKind;
+use super::store::Inner;
+use crate::store::{Metric, MetricKind};
+
+/// The samples.
+pub(super) fn of(inner: &Inner) -> Vec<Metric> {
+    let tally = &inner.hub.tally;
+    let (available, ..) = inner.hub.status();
+    let mut metrics = vec![
+        gauge("pdp_state_available", "Whether the shared store is asked.", f64::from(u8::from(available))),
+        gauge("pdp_state_nodes", "Decision points that share the store.", f64::from(inner.local.nodes())),
+        counter("pdp_state_calls_total", "Messages sent to the shared store.", &tally.calls),
+        counter("pdp_state_batches_total", "Calls of the counting script.", &tally.batches),
+        counter("pdp_state_groups_total", "Groups of counters decided by these calls.", &tally.groups),
+        counter("pdp_state_connections_total", "Connections opened to the shared store.", &tally.connections),
+        counter("pdp_state_replayed_total", "Requests that had spent before.", &tally.replayed),
+        counter(
+            "pdp_state_uncertain_total",
+            "Groups whose answer was lost: nobody knows whether they counted.",
+            &tally.uncertain,
+        ),
+        counter(
+            "pdp_state_unreturned_total",
+            "Parts of refused requests whose hits may stay spent until they drain.",
+            &tally.unreturned,
+        ),
+        counter("pdp_state_retried_total", "Groups sent again after a cut connection.", &tally.retried),
+        counter(
+            "pdp_state_scripts_loaded_total",
+            "Times the server had to be given the script.",
+            &tally.reloaded,
+        ),
+        counter(
+            "pdp_state_redirects_total",
+            "Commands sent on to another server of a Cluster.",
+            &tally.redirects,
+        ),
+        counter(
+            "pdp_state_local_total",
+            "Requests counted in this node, the store being away.",
+            &tally.local,
+        ),
+    ];
+    for (kind, count) in FailureKind::ALL.iter().zip(&tally.failures) {
+        let mut failures = counter("pdp_state_failures_total", "Failed calls of the shared store.", count);
+        failures.labels = vec![("kind", kind.name().to_owned())];
+        metrics.push(failures);
+    }
+    metrics
+}
+
+fn gauge(name: &'static str, help: &'static str, value: f64) -> Metric {
+    Metric { name, help, kind: MetricKind::Gauge, labels: Vec::new(), value }
+}
+
+fn counter(name: &'static str, help: &'static str, count: &AtomicU64) -> Metric {
+    let value = count.load(Ordering::Relaxed) as f64;
+    Metric { name, help, kind: MetricKind::Counter, labels: Vec::new(), value }
+}
