@@ -107,8 +107,8 @@ class StateConfig(_Section):
         Unit("URL"),
         Field(
             repr=False,
-            description="Redis or Valkey server, or one of a Cluster, as in `redis://host:6379`, or `rediss://`"
-            " for TLS; none keeps state in this process alone.",
+            description="Redis or Valkey server, as in `redis://host:6379`, `rediss://` for TLS; servers of a"
+            " Cluster, as in `redis+cluster://one:6379,two:6379`; none keeps state in this process.",
         ),
         Visibility.SENSITIVE,
     ] = None
@@ -146,7 +146,7 @@ class StateConfig(_Section):
         int, Unit("milliseconds"), Field(ge=1, le=10_000, description="Wait for one answer of the server.")
     ] = 100
     connect_timeout_ms: Annotated[
-        int, Unit("milliseconds"), Field(ge=1, le=60_000, description="Wait for a connection to the server.")
+        int, Unit("milliseconds"), Field(ge=1, le=30_000, description="Wait for a connection to the server.")
     ] = 1_000
     replay_window_ms: Annotated[
         int,

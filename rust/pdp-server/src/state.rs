@@ -93,24 +93,59 @@ fn open_store(config: &StateConfig, _secret: Option<&[u8]>) -> Result<Arc<dyn St
 
 /// Logs each change of the store's health, once, for as long as it is polled.
 pub(crate) async fn watch(store: Arc<dyn StateStore>) {
-    let mut available = true;
+    let mut seen = Seen { available: true };
     let mut interval = tokio::time::interval(LOOK);
     loop {
         interval.tick().await;
-        let Health { kind, available: now, last_failure, .. } = store.health();
-        if now == available {
-            continue;
+        let health = store.health();
+        let (kind, failure) = (health.kind, health.last_failure.as_deref().unwrap_or("unknown"));
+        match seen.change(&health) {
+            None => {}
+            Some(true) => tracing::info!(kind, "the state store answers again"),
+            Some(false) => {
+                tracing::warn!(kind, failure, "the state store does not answer; limits go by `on_outage`");
+            }
         }
-        available = now;
-        if available {
-            tracing::info!(kind, "the state store answers again");
-        } else {
-            let failure = last_failure.unwrap_or_default();
-            tracing::warn!(
-                kind,
-                failure,
-                "the state store does not answer; policies say what becomes of limits"
-            );
-        }
+    }
+}
+
+/// What was last said of a store.
+struct Seen {
+    available: bool,
+}
+
+impl Seen {
+    /// Whether the store is available, where that is news.
+    fn change(&mut self, health: &Health) -> Option<bool> {
+        let before = std::mem::replace(&mut self.available, health.available);
+        (before != health.available).then_some(health.available)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_change_is_said_once() {
+        let mut seen = Seen { available: true };
+        let health = |available| Health {
+            kind: "redis",
+            available,
+            since: std::time::SystemTime::UNIX_EPOCH,
+            last_failure: None,
+            nodes: 1,
+        };
+        let said: Vec<_> = [true, false, false, true, true, false]
+            .map(|now| seen.change(&health(now)))
+            .into_iter()
+            .collect();
+        assert_eq!(said, [None, Some(false), None, Some(true), None, Some(false)]);
+    }
+
+    #[test]
+    fn memory_is_what_opens_without_a_url() {
+        let state = open(&StateConfig::default()).unwrap();
+        assert_eq!(state.store.health().kind, "memory");
     }
 }

@@ -39,6 +39,23 @@ def test_show_prints_what_is_in_force(
     assert "secret.pem" not in out
 
 
+def test_state_s_secrets_stay_hidden(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In every form, and where another of its settings is at fault."""
+    monkeypatch.setenv("PDP_STATE__REDIS_URL", "redis://ada:hush@h")
+    monkeypatch.setenv("PDP_STATE__PASSWORD", "hush")
+    monkeypatch.setenv("PDP_STATE__PASSWORD_FILE", "/hush")
+    monkeypatch.setenv("PDP_STATE__KEY_SECRET_FILE", "/hush")
+    for command in (("show",), ("show", "--json"), ("explain",)):
+        assert run(monkeypatch, "config", *command) == ExitCode.OK
+    monkeypatch.setenv("PDP_STATE__TIMEOUT_MS", "0")
+    assert run(monkeypatch, "config", "show") == ExitCode.CONFIG
+    captured = capsys.readouterr()
+    assert "hush" not in captured.out + captured.err
+    assert "state.timeout_ms" in captured.err
+
+
 def test_explain_says_where_a_value_comes_from(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

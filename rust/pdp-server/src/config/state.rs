@@ -39,7 +39,7 @@ impl fmt::Debug for Secret {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StateConfig {
-    /// Redis or Valkey server, or one of a Cluster; null keeps state in this process alone.
+    /// Redis or Valkey server, or servers of a Cluster; null keeps state in this process alone.
     pub redis_url: Option<Secret>,
     /// ACL user.
     pub username: Option<String>,
@@ -55,7 +55,7 @@ pub struct StateConfig {
     pub tls_key: Option<PathBuf>,
     /// Wait for one answer of the shared store, 1 to 10,000 ms.
     pub timeout_ms: u64,
-    /// Wait for a connection, 1 to 60,000 ms.
+    /// Wait for a connection, 1 to 30,000 ms.
     pub connect_timeout_ms: u64,
     /// How long a request id spends once, 1 s to 1 h.
     pub replay_window_ms: u64,
@@ -94,7 +94,7 @@ impl StateConfig {
     /// Refuses what no store can work with.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         within("state.timeout_ms", self.timeout_ms, 1..=10_000)?;
-        within("state.connect_timeout_ms", self.connect_timeout_ms, 1..=60_000)?;
+        within("state.connect_timeout_ms", self.connect_timeout_ms, 1..=30_000)?;
         within("state.replay_window_ms", self.replay_window_ms, 1_000..=3_600_000)?;
         within("state.max_keys", self.max_keys as u64, 1_000..=100_000_000)?;
         within("state.facts_cache_bytes", self.facts_cache_bytes, 0..=16 << 30)?;
@@ -108,9 +108,10 @@ impl StateConfig {
             return Err(value("state.tls_certificate", &shown(self.tls_certificate.as_deref()), fix));
         }
         let Some(url) = &self.redis_url else { return self.check_memory() };
-        let schemes = ["redis://", "rediss://", "valkey://", "valkeys://"];
-        if !schemes.iter().any(|scheme| url.expose().starts_with(scheme)) {
-            let fix = "write `redis://host:6379`, or `rediss://host:6379` for TLS";
+        let scheme = url.expose().split_once("://").map(|(scheme, _)| scheme);
+        let server = scheme.map(|scheme| scheme.strip_suffix("+cluster").unwrap_or(scheme));
+        if !matches!(server, Some("redis" | "rediss" | "valkey" | "valkeys")) {
+            let fix = "write `redis://host:6379`, `rediss://` for TLS, `redis+cluster://` for a Cluster";
             return Err(value("state.redis_url", NOT_SHOWN, fix));
         }
         Ok(())
@@ -206,6 +207,9 @@ mod tests {
     fn secrets_are_never_printed() {
         let json = serde_json::json!({"redis_url": "redis://u:hush@h", "password": "hush"});
         assert!(!format!("{:?}", checked(json).unwrap()).contains("hush"));
+        for scheme in ["redis", "valkeys", "rediss+cluster"] {
+            checked(serde_json::json!({"redis_url": format!("{scheme}://h")})).unwrap();
+        }
         let json = serde_json::json!({"redis_url": "http://u:hush@h"});
         let error = checked(json).unwrap_err();
         assert!(error.starts_with("`state.redis_url` is `(not shown)`: write `redis://"), "{error}");
