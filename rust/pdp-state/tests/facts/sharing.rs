@@ -5,7 +5,9 @@ use std::time::{Duration, SystemTime};
 use pdp_engine::fact::{FactKind, FactReading, FactStore};
 use pdp_state::facts::{FactError, FactKey, FactOptions, FactRegistry, Lost};
 
-use crate::valkey::{Valkey, eventually, open};
+use pdp_state::redis::RedisOptions;
+
+use crate::valkey::{Cluster, Valkey, eventually, open};
 use crate::{get, key, metric, put, read, store, version};
 
 #[test]
@@ -237,4 +239,70 @@ fn a_watcher_is_told_of_a_gap_and_hears_again_after_it() {
         assert_eq!(change.unwrap().version, 1);
     });
     assert!(matches!(read(&node, "a"), FactReading::Found(_)));
+}
+
+#[test]
+fn on_a_cluster_documents_of_every_tenant_are_shared_and_changes_are_seen_in_time() {
+    let cluster = Cluster::start();
+    let (one, other) = (cluster.node(), cluster.node());
+    let now = SystemTime::now();
+    let mut watch = other.watch().wait().unwrap();
+    let of_tenant = |tenant: usize, version| {
+        let puts = (0..5).map(|id| {
+            let mut fact = put(&id.to_string(), Some(version), 1);
+            fact.key.tenant = Some(format!("tenant-{tenant}").into());
+            fact
+        });
+        puts.collect::<Vec<_>>()
+    };
+    for tenant in 0..12 {
+        assert_eq!(one.put(of_tenant(tenant, 1), now).wait(), Ok(vec![1; 5]));
+    }
+    // One read of names that lie on all servers.
+    let names: Vec<_> = (0..12).map(|tenant| of_tenant(tenant, 1).remove(0).key).collect();
+    let borrowed: Vec<_> = names.iter().map(FactKey::name).collect();
+    let all = |version| {
+        other
+            .read(&borrowed, now)
+            .wait()
+            .iter()
+            .all(|reading| matches!(reading, FactReading::Found(found) if found.version == version))
+    };
+    assert!(all(1));
+    let keys = |server: &Valkey| -> usize {
+        let keys: Vec<String> = redis::from_redis_value(server.command(&["KEYS", "*:f:*"])).unwrap();
+        keys.len()
+    };
+    assert!(cluster.servers.iter().all(|server| keys(server) > 0), "all lie on one server");
+    for tenant in 0..12 {
+        one.put(of_tenant(tenant, 2), now).wait().unwrap();
+    }
+    let stored = std::time::Instant::now();
+    eventually("all are seen", || all(2));
+    assert!(stored.elapsed() <= crate::MAX_STALE + Duration::from_millis(250), "{:?}", stored.elapsed());
+    let refused = other.put(of_tenant(3, 2), now).wait();
+    assert!(matches!(refused, Err(FactError::OldVersion { stored: 2, .. })), "{refused:?}");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let heard = runtime.block_on(async {
+        tokio::time::timeout(Duration::from_secs(5), watch.next()).await.unwrap().unwrap().unwrap()
+    });
+    assert_eq!(heard.version, 1);
+    assert_eq!(one.delete(names[..1].to_vec(), now).wait(), Ok(1));
+}
+
+#[test]
+fn nodes_without_a_secret_agree_on_names_and_keep_them_after_a_flush() {
+    let server = Valkey::start(&[]);
+    let node = || open(RedisOptions { key_secret: None, ..server.options() }, &FactOptions::default());
+    let (one, other) = (node(), node());
+    store(&one, put("a", None, 1));
+    assert_eq!(version(&other, "a"), Some(1));
+    let keys = || -> Vec<String> { redis::from_redis_value(server.command(&["KEYS", "*:f:*"])).unwrap() };
+    let before = keys();
+    server.command(&["FLUSHALL"]);
+    eventually("gone", || version(&one, "a") == Some(0) && version(&other, "a") == Some(0));
+    eventually("agreed again", || server.command(&["EXISTS", "pdp:1:salt"]) == redis::Value::Int(1));
+    store(&other, put("a", None, 1));
+    assert_eq!(keys(), before);
+    eventually("back", || version(&one, "a") == Some(1));
 }

@@ -91,6 +91,36 @@ impl Drop for Valkey {
     }
 }
 
+/// A Cluster of three servers.
+pub(crate) struct Cluster {
+    pub(crate) servers: Vec<Valkey>,
+}
+
+impl Cluster {
+    pub(crate) fn start() -> Self {
+        let enabled = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"];
+        let servers: Vec<_> = (0..3).map(|_| Valkey::start(&enabled)).collect();
+        let bounds = [0, 5_461, 10_923, 16_384];
+        for (at, server) in servers.iter().enumerate() {
+            let range = [bounds[at].to_string(), (bounds[at + 1] - 1).to_string()];
+            server.command(&["CLUSTER", "ADDSLOTSRANGE", &range[0], &range[1]]);
+            server.command(&["CLUSTER", "MEET", "127.0.0.1", &servers[0].port.to_string()]);
+        }
+        let agreed = |server: &Valkey| {
+            let redis::Value::BulkString(info) = server.command(&["CLUSTER", "INFO"]) else { return false };
+            let info = String::from_utf8(info).unwrap();
+            info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:3")
+        };
+        eventually("the Cluster stands", || servers.iter().all(agreed));
+        Self { servers }
+    }
+
+    pub(crate) fn node(&self) -> RedisFacts {
+        let options = RedisOptions { cluster: true, ..self.servers[0].options() };
+        open(options, &FactOptions::default())
+    }
+}
+
 pub(crate) fn open(options: RedisOptions, facts: &FactOptions) -> RedisFacts {
     RedisFacts::open(Hub::new(options, background()).unwrap(), facts).unwrap()
 }

@@ -46,13 +46,16 @@ pub(super) enum Order {
 
 /// What a task came to.
 enum Done {
-    Opened(Result<(Session, Names), Failure>),
+    Opened(Result<(Session, Agreed), Failure>),
     Fetched(Fetch),
     /// The session answered a heartbeat that was sent at the moment, and names are these.
-    Beat(SessionId, Moment, Result<Names, Failure>),
+    Beat(SessionId, Moment, Result<Agreed, Failure>),
     Wrote(Vec<Key>, Box<dyn FnOnce() + Send>),
     Subscribed(SessionId, Result<(), Failure>),
 }
+
+/// How names are hashed, and the bytes that nodes agreed on for it.
+type Agreed = (Names, Option<Arc<[u8]>>);
 
 struct Fetch {
     session: SessionId,
@@ -70,6 +73,8 @@ pub(super) struct Fetcher {
     session: Option<Session>,
     last_session: SessionId,
     tasks: JoinSet<Done>,
+    /// What nodes last agreed to hash names with.
+    salt: Option<Arc<[u8]>>,
     /// Whether a session is being opened.
     opening: bool,
     /// Attempts to open one that failed in a row.
@@ -94,6 +99,7 @@ impl Fetcher {
             session: None,
             last_session: SessionId::default(),
             tasks: JoinSet::new(),
+            salt: None,
             opening: false,
             failures: 0,
             open_at: now,
@@ -162,12 +168,12 @@ impl Fetcher {
         }
         self.opening = true;
         let (hub, link, id) = (self.hub.clone(), self.link.clone(), self.last_session.next());
-        let watched = self.shared.watchers.count() > 0;
+        let (watched, salt) = (self.shared.watchers.count() > 0, self.salt.clone());
         self.last_session = id;
         self.tasks.spawn(async move {
             let opened = async {
                 let session = Session::open(hub.clone(), id, watched).await?;
-                Ok((session, session::names(&link, &hub).await?))
+                Ok((session, session::names(&link, &hub, salt).await?))
             };
             Done::Opened(opened.await)
         });
@@ -187,11 +193,11 @@ impl Fetcher {
         self.beating = Some(now);
         let (id, asked) = (session.id, self.shared.cache.now());
         let (connection, link, hub) = (session.connection.clone(), self.link.clone(), self.hub.clone());
-        let wait = self.shared.max_stale;
+        let (wait, salt) = (self.shared.max_stale, self.salt.clone());
         self.tasks.spawn(async move {
             let answered = async {
                 session::ask(connection, &redis::cmd("PING"), wait).await?;
-                session::names(&link, &hub).await
+                session::names(&link, &hub, salt).await
             };
             Done::Beat(id, asked, answered.await)
         });
@@ -311,7 +317,7 @@ impl Fetcher {
         }
     }
 
-    fn opened(&mut self, opened: Result<(Session, Names), Failure>) {
+    fn opened(&mut self, opened: Result<(Session, Agreed), Failure>) {
         self.opening = false;
         match opened {
             Ok((session, names)) => {
@@ -347,7 +353,8 @@ impl Fetcher {
     }
 
     /// Names under other bytes are other keys: nothing that is cached belongs to them.
-    fn take_names(&mut self, names: Names) {
+    fn take_names(&mut self, (names, salt): Agreed) {
+        self.salt = salt;
         if self
             .shared
             .names
@@ -361,7 +368,7 @@ impl Fetcher {
         }
     }
 
-    fn beaten(&mut self, id: SessionId, asked: Moment, answered: Result<Names, Failure>) {
+    fn beaten(&mut self, id: SessionId, asked: Moment, answered: Result<Agreed, Failure>) {
         if self.session.as_ref().is_none_or(|session| session.id != id) {
             return;
         }

@@ -123,21 +123,27 @@ pub(super) async fn fetch(
     }
 }
 
-/// The bytes that nodes hash names with: those configured, or else those agreed on in the store.
-pub(super) async fn names(link: &Arc<Link>, hub: &Hub) -> Result<Names, Failure> {
+/// How names are hashed: with the bytes configured, or else with those agreed on in the store, which
+/// are also answered. Where the store has lost those, what was agreed on before is proposed again.
+pub(super) async fn names(
+    link: &Arc<Link>,
+    hub: &Hub,
+    agreed: Option<Arc<[u8]>>,
+) -> Result<(Names, Option<Arc<[u8]>>), Failure> {
     if let Some(secret) = &hub.options.key_secret {
-        return Ok(Names::new(secret.reveal().as_bytes()));
+        return Ok((Names::new(secret.reveal().as_bytes()), None));
     }
     let deadline = || tokio::time::Instant::now() + hub.options.connect_timeout;
     let mut get = redis::cmd("GET");
     get.arg(SALT);
     for _ in 0..2 {
         if let Value::BulkString(salt) = link.command(0, &get, deadline()).await? {
-            return Ok(Names::new(&salt));
+            return Ok((Names::new(&salt), Some(salt.into())));
         }
-        let mut offer = redis::cmd("SET");
-        offer.arg(SALT).arg(uuid::Uuid::now_v7().simple().to_string()).arg("NX");
-        link.command(0, &offer, deadline()).await?;
+        let fresh = || uuid::Uuid::now_v7().simple().to_string().into_bytes().into();
+        let mut propose = redis::cmd("SET");
+        propose.arg(SALT).arg(&*agreed.clone().unwrap_or_else(fresh)).arg("NX");
+        link.command(0, &propose, deadline()).await?;
     }
     Err(Failure::new(FailureKind::Protocol, Executed::No, "the salt was set and is not there"))
 }
