@@ -17,7 +17,11 @@ mod limits;
 mod operation;
 mod questions;
 mod reload;
+mod shared;
 mod slow_store;
 mod stream;
 mod support;
+#[path = "../../../pdp-state/tests/support/valkey.rs"]
+#[allow(dead_code, unreachable_pub, reason = "shared with the store's own tests, which use all of it")]
+mod valkey;
 mod waiting;

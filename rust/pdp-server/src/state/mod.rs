@@ -1,5 +1,7 @@
 //! The state a decision point serves from: which store, under which key, and how it fares.
 
+mod shared;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,11 +80,9 @@ fn fact_options(config: &StateConfig) -> FactOptions {
     }
 }
 
-fn open_store(config: &StateConfig, _secret: Option<&[u8]>) -> Result<Arc<dyn StateStore>, StateError> {
-    if config.redis_url.is_some() {
-        return Err(StateError::Store(
-            "this build keeps state in memory only; remove `redis_url`".to_owned(),
-        ));
+fn open_store(config: &StateConfig, secret: Option<&[u8]>) -> Result<Arc<dyn StateStore>, StateError> {
+    if let Some(url) = &config.redis_url {
+        return Ok(shared::open(url, config, secret)?);
     }
     Ok(Arc::new(MemoryStore::new(MemoryStoreOptions {
         max_keys: config.max_keys,
