@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use pdp_engine::fact::{FactKind, FactName};
 use pdp_server::StateConfig;
+use pdp_server::state::name_secret;
 use pdp_state::facts;
 use pdp_state::redis::Names;
 use pyo3::prelude::*;
@@ -27,7 +28,8 @@ pub(crate) fn fact_key(secret: &[u8], tenant: &str, kind: &str, name: &str) -> P
 #[pyfunction]
 pub(crate) fn read_key_secret(path: &str) -> PyResult<Vec<u8>> {
     let config = StateConfig { key_secret_file: Some(PathBuf::from(path)), ..StateConfig::default() };
-    Ok(config.key_secret().map_err(|fault| errors::config(&fault))?.unwrap_or_default())
+    let secret = config.key_secret().map_err(|fault| errors::config(&fault))?.unwrap_or_default();
+    Ok(name_secret(&secret).into_bytes())
 }
 
 /// The scripts that store and delete documents, the channel of changes and other constants, as JSON.

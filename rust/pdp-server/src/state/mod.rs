@@ -5,10 +5,12 @@ mod shared;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pdp_state::facts::RedisFacts;
 use pdp_state::{
     FactOptions, FactRegistry, Health, MemoryFacts, MemoryStore, MemoryStoreOptions, StateStore,
 };
 
+pub use self::shared::name_secret;
 use crate::config::{ConfigError, StateConfig};
 use crate::decider::usage::UsageKey;
 
@@ -41,8 +43,8 @@ pub struct State {
 }
 
 impl State {
-    /// State in `store`, with facts in memory. Usage tokens are signed with `secret`; without one they are good on this node,
-    /// until it ends.
+    /// State in `store`, with facts in memory. Usage tokens are signed with `secret`; without one they are
+    /// good on this node, until it ends.
     ///
     /// # Errors
     /// [`StateError::Random`].
@@ -65,9 +67,16 @@ impl State {
 /// [`StateError`]. A shared store that does not answer now is none: it is asked again.
 pub fn open(config: &StateConfig) -> Result<State, StateError> {
     let secret = config.key_secret()?;
-    let state = State::new(open_store(config, secret.as_deref())?, secret.as_deref())?;
-    // A shared store has its facts in `pdp_state::facts::RedisFacts::open(hub, &fact_options(config))`.
-    Ok(state.with_facts(Arc::new(MemoryFacts::new(&fact_options(config)))))
+    let secret = secret.as_deref();
+    let options = fact_options(config);
+    let Some(url) = &config.redis_url else {
+        let state = State::new(memory(config), secret)?;
+        return Ok(state.with_facts(Arc::new(MemoryFacts::new(&options))));
+    };
+    let store = shared::open(url, config, secret)?;
+    let facts = RedisFacts::open(store.hub(), &options);
+    let facts = facts.map_err(|error| StateError::Store(format!("no thread for facts: {error}")))?;
+    Ok(State::new(store, secret)?.with_facts(Arc::new(facts)))
 }
 
 /// Bounds of stored facts.
@@ -80,15 +89,12 @@ fn fact_options(config: &StateConfig) -> FactOptions {
     }
 }
 
-fn open_store(config: &StateConfig, secret: Option<&[u8]>) -> Result<Arc<dyn StateStore>, StateError> {
-    if let Some(url) = &config.redis_url {
-        return Ok(shared::open(url, config, secret)?);
-    }
-    Ok(Arc::new(MemoryStore::new(MemoryStoreOptions {
+fn memory(config: &StateConfig) -> Arc<MemoryStore> {
+    Arc::new(MemoryStore::new(MemoryStoreOptions {
         max_keys: config.max_keys,
         replay_window: Duration::from_millis(config.replay_window_ms),
         ..MemoryStoreOptions::default()
-    })))
+    }))
 }
 
 /// Logs each change of the store's health, once, for as long as it is polled.

@@ -28,7 +28,7 @@ fn options(
     options.timeout = Duration::from_millis(config.timeout_ms);
     options.connect_timeout = Duration::from_millis(config.connect_timeout_ms);
     options.replay_window = Duration::from_millis(config.replay_window_ms);
-    options.key_secret = key_secret.map(|bytes| Secret::new(hex(bytes)));
+    options.key_secret = key_secret.map(|bytes| Secret::new(name_secret(bytes)));
     if let Some(username) = &config.username {
         options.username = Some(username.clone());
     }
@@ -65,7 +65,9 @@ fn file(key: &'static str, path: Option<&Path>) -> Result<Option<Vec<u8>>, Confi
     })
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// What names of keys are hashed with, given the configured secret.
+#[must_use]
+pub fn name_secret(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
