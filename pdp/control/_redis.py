@@ -16,7 +16,6 @@ import redis
 from redis.cluster import ClusterNode, RedisCluster
 
 from pdp import _core
-from pdp.control._fact import Fact, FactChange, FactKind, FactName
 from pdp.errors import (
     ConfigError,
     ErrorReason,
@@ -25,11 +24,12 @@ from pdp.errors import (
     ServerError,
     UnavailableError,
 )
+from pdp.model import Fact, FactChange, FactKind, FactName
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pdp.control._fact import FactPut
+    from pdp.model import FactPut
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)

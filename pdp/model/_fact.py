@@ -6,9 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
-from pdp.errors import DocumentError
+from google.protobuf.struct_pb2 import Struct
+
+from pdp._proto import admin_pb2 as pb
+from pdp.errors import DocumentError, ErrorReason, InvalidRequestError
+from pdp.model._struct import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,6 +30,15 @@ class FactKind(StrEnum):
     DESTINATION = "destination"
 
 
+_KINDS: Final = {
+    FactKind.SUBJECT: pb.FACT_KIND_SUBJECT,
+    FactKind.DEVICE: pb.FACT_KIND_DEVICE,
+    FactKind.FUNCTION: pb.FACT_KIND_FUNCTION,
+    FactKind.DESTINATION: pb.FACT_KIND_DESTINATION,
+}
+_NAMES: Final = {number: kind for kind, number in _KINDS.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class FactName:
     """Names a document.
@@ -39,6 +52,15 @@ class FactName:
     kind: FactKind
     id: str
     tenant: str = ""
+
+    @classmethod
+    def from_proto(cls, message: pb.FactName) -> Self:
+        """The name in a message."""
+        return cls(_NAMES[message.kind], message.id, message.tenant)
+
+    def to_proto(self) -> pb.FactName:
+        """The name as a message."""
+        return pb.FactName(tenant=self.tenant, kind=_KINDS[self.kind], id=self.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +81,30 @@ class FactPut:
     version: int | None = None
     observed_at: datetime | None = None
 
+    def to_proto(self, at: int = 0) -> pb.Fact:
+        """The document as a message.
+
+        Args:
+            at: Position among the documents of a request, for the path of an error.
+
+        Raises:
+            InvalidRequestError: When a field holds what no message can.
+        """
+        version = self.version
+        if version is not None and not 0 < version < 1 << 53:
+            message = "must be 1 to 2^53 - 1, or unset"
+            raise InvalidRequestError(ErrorReason.FIELD_OUT_OF_RANGE, f"facts[{at}].version", message)
+        value = Struct()
+        try:
+            value.update(self.value)
+        except (TypeError, ValueError) as fault:
+            message = f"holds what JSON cannot: {fault}"
+            raise InvalidRequestError(ErrorReason.FIELD_MALFORMED, f"facts[{at}].value", message) from fault
+        fact = pb.Fact(name=self.name.to_proto(), value=value, version=version or 0, source=self.source)
+        if self.observed_at is not None:
+            fact.observed_at.FromDatetime(self.observed_at)
+        return fact
+
 
 @dataclass(frozen=True, slots=True)
 class Fact:
@@ -77,6 +123,13 @@ class Fact:
     version: int
     source: str
     observed_at: datetime
+
+    @classmethod
+    def from_proto(cls, message: pb.Fact) -> Self:
+        """The document in a message."""
+        observed_at = message.observed_at.ToDatetime(tzinfo=UTC)
+        name = FactName.from_proto(message.name)
+        return cls(name, plain(message.value), message.version, message.source, observed_at)
 
     def to_mapping(self) -> dict[str, Any]:
         """The document as `puts_from_document` reads it."""

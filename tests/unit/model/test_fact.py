@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pdp.control._fact import Fact, FactKind, FactName, FactPut, puts_from_document
 from pdp.errors import DocumentError
+from pdp.model import Fact, FactKind, FactName, FactPut, puts_from_document
 
 NAME = FactName(FactKind.DEVICE, "laptop", "shop")
 
