@@ -39,11 +39,15 @@ import rego.v1
 
 import data.posture
 
-request(value) := {"facts": {"device": {"value": value, "age_seconds": 1, "version": 1, "source": "mdm"}}}
+test_lost_device_is_denied if {
+	fact := {"value": {"lost": true}, "age_seconds": 1, "version": 1, "source": "mdm"}
+	count(posture.deny) == 1 with input as {"facts": {"device": fact}}
+}
 
-test_lost_device_is_denied if count(posture.deny) == 1 with input as request({"lost": true})
-
-test_other_device_is_allowed if posture.allow with input as request({})
+test_other_device_is_allowed if {
+	fact := {"value": {}, "age_seconds": 1, "version": 1, "source": "mdm"}
+	posture.allow with input as {"facts": {"device": fact}}
+}
 """
 REQUEST = {
     "questions": ["access"],
