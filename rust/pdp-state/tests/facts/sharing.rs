@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use pdp_engine::fact::{FactKind, FactReading, FactStore};
 use pdp_state::facts::{FactError, FactKey, FactOptions, FactRegistry, Lost};
 
-use pdp_state::redis::RedisOptions;
+use pdp_state::redis::{RedisOptions, Secret};
 
 use crate::valkey::{Cluster, Valkey, eventually, open};
 use crate::{get, key, metric, put, read, store, version};
@@ -197,7 +197,7 @@ fn watchers_on_another_node_see_each_change_in_the_order_of_versions() {
     let mut watch = watcher.watch().wait().unwrap();
     std::thread::scope(|scope| {
         for writer in &writers {
-            scope.spawn(move || (0..100).for_each(|_| drop(store(writer, put("a", None, 1)))));
+            scope.spawn(move || (0..100).for_each(|_| assert!(store(writer, put("a", None, 1)) > 0)));
         }
     });
     writers[0].delete(vec![key("a")], SystemTime::now()).wait().unwrap();
@@ -305,4 +305,25 @@ fn nodes_without_a_secret_agree_on_names_and_keep_them_after_a_flush() {
     store(&other, put("a", None, 1));
     assert_eq!(keys(), before);
     eventually("back", || version(&one, "a") == Some(1));
+}
+
+#[test]
+fn a_user_with_the_documented_rights_is_enough() {
+    let server = Valkey::start(&[]);
+    let rights = ["-@all", "~pdp:1:*", "&pdp:1:*", "+@connection", "+eval", "+@hash", "+@read", "+@write"];
+    let more = ["+publish", "+subscribe", "+client|tracking"];
+    let mut command = vec!["ACL", "SETUSER", "pdp", "on", ">secret"];
+    command.extend(rights.into_iter().chain(more));
+    server.command(&command);
+    let node = || {
+        let (username, password) = (Some("pdp".to_owned()), Some(Secret::new("secret")));
+        open(RedisOptions { username, password, ..server.options() }, &FactOptions::default())
+    };
+    let (one, other) = (node(), node());
+    let _watch = other.watch().wait().unwrap();
+    store(&one, put("a", None, 1));
+    assert_eq!(version(&other, "a"), Some(1));
+    one.delete(vec![key("a")], SystemTime::now()).wait().unwrap();
+    eventually("the deletion is seen", || version(&other, "a") == Some(0));
+    assert!((metric(&other, "pdp_facts_tracking") - 1.0).abs() < f64::EPSILON);
 }
