@@ -149,8 +149,10 @@ impl Cache {
     }
 
     pub(super) fn look(&self, key: &Key) -> Look {
-        let Some(entry) = self.table.get(key) else { return Look::Miss };
+        // INVARIANT: looked at before the table is. Whatever was told before `through` has left the table
+        // by then; an entry that is found was true at `through`.
         let (session, through) = self.confirmed();
+        let Some(entry) = self.table.get(key) else { return Look::Miss };
         let told = session != SessionId::default() && session == entry.session;
         let basis = if told { entry.fetched.max(through) } else { entry.fetched };
         let Some(left) = self.left(basis) else { return Look::Miss };

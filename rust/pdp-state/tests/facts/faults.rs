@@ -169,3 +169,17 @@ fn what_is_no_document_is_unavailable_and_not_absent() {
     eventually("it is seen", || read(&node, "a") == FactReading::Unavailable);
     assert_eq!(version(&node, "b"), Some(0));
 }
+
+#[test]
+fn a_store_that_is_paused_from_the_beginning_costs_a_read_its_timeout_and_no_more() {
+    let server = Valkey::start(&[]);
+    server.signal("-STOP");
+    let mut options = server.options();
+    options.connect_timeout = Duration::from_secs(3);
+    let node = crate::valkey::open(options, &pdp_state::facts::FactOptions::default());
+    let began = Instant::now();
+    assert_eq!(read(&node, "a"), FactReading::Unavailable);
+    assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());
+    server.signal("-CONT");
+    eventually("it answers", || version(&node, "a") == Some(0));
+}

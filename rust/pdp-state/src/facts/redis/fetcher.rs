@@ -83,8 +83,8 @@ pub(super) struct Fetcher {
     beat_at: Instant,
     /// When a heartbeat was sent that is not answered yet.
     beating: Option<Instant>,
-    /// Orders that wait for the first session.
-    parked: Vec<Order>,
+    /// Orders that wait for the first session, and until when.
+    parked: Vec<(Instant, Order)>,
     watches: Vec<Answer<FactWatch>>,
 }
 
@@ -145,6 +145,9 @@ impl Fetcher {
         if let Some(deadline) = self.flights.deadline() {
             wake = wake.min(deadline);
         }
+        if let Some(deadline) = self.parked.iter().map(|(at, _)| *at).min() {
+            wake = wake.min(deadline);
+        }
         match (&self.session, self.opening) {
             (Some(_), _) => wake.min(self.beat_at),
             (None, false) => wake.min(self.open_at),
@@ -156,6 +159,9 @@ impl Fetcher {
         let now = Instant::now();
         let expired = self.flights.expire(now);
         self.shared.tally.late.fetch_add(expired as u64, Ordering::Relaxed);
+        for (_, order) in self.parked.extract_if(.., |(deadline, _)| *deadline <= now) {
+            refuse(order);
+        }
         if self.session.is_some() && self.beat_at <= now {
             self.beat(now);
         }
@@ -239,17 +245,19 @@ impl Fetcher {
 
     /// Keeps an order for the first session, or refuses it where the store cannot be reached.
     fn park(&mut self, order: Order) {
-        if self.failures == 0 && self.parked.len() < ORDERS {
-            return self.parked.push(order);
+        let wait = match order {
+            Order::Read(..) | Order::Refresh(_) => self.read_time(),
+            _ => self.hub.options.connect_timeout.max(WRITE_TIME),
+        };
+        match self.failures == 0 && self.parked.len() < ORDERS {
+            true => self.parked.push((Instant::now() + wait, order)),
+            false => refuse(order),
         }
-        match order {
-            // Dropping the reply answers it: unavailable.
-            Order::Read(..) | Order::Refresh(_) => {}
-            Order::Put(_, _, reply) => drop(reply.send(Err(unreachable_store()))),
-            Order::Delete(_, reply) => drop(reply.send(Err(unreachable_store()))),
-            Order::Get(_, reply) => drop(reply.send(Err(unreachable_store()))),
-            Order::Watch(reply) => drop(reply.send(Err(unreachable_store()))),
-        }
+    }
+
+    /// How long a reading may wait.
+    fn read_time(&self) -> Duration {
+        self.hub.options.timeout.min(self.shared.max_stale)
     }
 
     fn read(
@@ -268,7 +276,7 @@ impl Fetcher {
                 _ => missing.push(Want { key, name, slot }),
             }
         }
-        let deadline = Instant::now() + self.hub.options.timeout.min(self.shared.max_stale);
+        let deadline = Instant::now() + self.read_time();
         self.flights.gather(missing, readings, reply, deadline);
     }
 
@@ -285,7 +293,7 @@ impl Fetcher {
             return;
         };
         let (id, connection) = (session.id, session.connection.clone());
-        let wait = self.hub.options.timeout.min(self.shared.max_stale);
+        let wait = self.read_time();
         while self.flights.has_unsent() {
             let keys = self.flights.take_unsent(FETCH_KEYS);
             let asked = self.shared.cache.now();
@@ -332,7 +340,7 @@ impl Fetcher {
                 self.take_names(names);
                 // What changed before this node listened again was not seen.
                 self.shared.watchers.tell_lost();
-                std::mem::take(&mut self.parked).into_iter().for_each(|order| self.order(order));
+                std::mem::take(&mut self.parked).into_iter().for_each(|(_, order)| self.order(order));
                 std::mem::take(&mut self.watches).into_iter().for_each(|reply| self.watch(reply));
             }
             Err(failure) => {
@@ -343,7 +351,7 @@ impl Fetcher {
                 self.failures = self.failures.saturating_add(1);
                 self.open_at = Instant::now() + wait;
                 self.flights.fail_unsent();
-                std::mem::take(&mut self.parked).into_iter().for_each(|order| self.park(order));
+                std::mem::take(&mut self.parked).into_iter().for_each(|(_, order)| refuse(order));
                 for reply in std::mem::take(&mut self.watches) {
                     // Nobody may be waiting any more.
                     let _ = reply.send(Err(unreachable_store()));
@@ -560,6 +568,19 @@ fn read_all(targets: &[FactKey], answers: &[Value]) -> Result<Vec<Option<Arc<Fac
     };
     let found: Option<Vec<_>> = targets.iter().zip(answers.chunks_exact(2)).map(read).collect();
     found.ok_or_else(nonsense)
+}
+
+/// Answers an order that the store cannot be reached.
+fn refuse(order: Order) {
+    // Nobody may be waiting any more.
+    match order {
+        // Dropping the reply answers it: unavailable.
+        Order::Read(..) | Order::Refresh(_) => {}
+        Order::Put(_, _, reply) => drop(reply.send(Err(unreachable_store()))),
+        Order::Delete(_, reply) => drop(reply.send(Err(unreachable_store()))),
+        Order::Get(_, reply) => drop(reply.send(Err(unreachable_store()))),
+        Order::Watch(reply) => drop(reply.send(Err(unreachable_store()))),
+    }
 }
 
 fn nonsense() -> FactError {
