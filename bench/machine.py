@@ -9,6 +9,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import redis
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 PEERS = REPOSITORY / ".cache" / "peers" / "bin"
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
@@ -35,6 +37,14 @@ def resident_mib(pid: int) -> float:
     status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
     match = re.search(r"^VmRSS:\s+(\d+) kB$", status, re.MULTILINE)
     return int(match.group(1)) / 1024 if match else 0.0
+
+
+def valkey_memory(port: int) -> dict[str, float]:
+    """Keys that a Valkey holds, and bytes of each beyond what it takes when empty."""
+    with redis.Redis(port=port) as client:
+        memory, keys = client.info("memory"), client.dbsize()
+    used = memory["used_memory"] - memory["used_memory_startup"] - memory["mem_clients_normal"]
+    return {"store_keys": keys, "store_bytes_per_key": round(used / max(keys, 1), 1)}
 
 
 def peer_binary(name: str) -> Path | None:

@@ -66,7 +66,11 @@ def label(run: dict[str, Any]) -> str:
     parts += [f"{estate['policies']:,} policies"] if "policies" in estate else []
     parts += [f"{estate['asked']} of them asked"] if "asked" in estate else []
     parts += [f"{estate['keys']:,} key{'s' if estate['keys'] > 1 else ''}"] if "keys" in estate else []
+    parts += [f"window of {estate['window']}"] if "window" in estate else []
     parts += [f"{estate['payload_bytes'] / 1024:.3g} KiB"] if "payload_bytes" in estate else []
+    parts += [estate["algorithm"].replace("_", " ")] if "algorithm" in estate else []
+    if run["target"] == "pdp" and "shared" in run:
+        parts += ["leased" if estate.get("counting") == "leased" else "exact"]
     parts += ["CheckStream"] if run.get("call") == "check_stream" else []
     parts += [f"CheckBatch of {run['batch']}"] if "batch" in run else []
     parts += ["decision logs"] if run.get("decision_logs") else []
@@ -144,7 +148,16 @@ def render_scenario(name: str, scenario: dict[str, Any]) -> str:
         "spread",
         "disturbed",
     ]
-    return f"### {scenario['title']}\n\n{scenario['about']}\n(`bench/run.py {name}`)\n\n{table(head, rows)}"
+    text = f"### {scenario['title']}\n\n{scenario['about']}\n(`bench/run.py {name}`)\n\n{table(head, rows)}"
+    return text + "".join(map(stored, scenario["runs"].values()))
+
+
+def stored(run: dict[str, Any]) -> str:
+    """What the run's Valkey held, where it had one of its own to count in."""
+    if run["target"] != "pdp" or "store_keys" not in run:
+        return ""
+    keys, size = run["store_keys"], run["store_bytes_per_key"]
+    return f"\n{label(run)}: Valkey holds {keys:,} keys, {number(size)} bytes each.\n"
 
 
 def render_profiles(results: dict[str, Any]) -> str:

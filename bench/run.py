@@ -8,6 +8,7 @@ rounds, and each one's best is kept, since whatever else runs only slows it down
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import shlex
 import subprocess
@@ -43,6 +44,14 @@ class Pace:
         self.warm_up_seconds = 0.5 if quick else 1.5
         self.duration_seconds = 1.0 if quick else 4.0
         self.rounds = 1 if quick else rounds
+
+    def lasting(self, seconds: float | None) -> Pace:
+        """This pace, for a run that must last so long to mean anything."""
+        if seconds is None:
+            return self
+        longer = copy.copy(self)
+        longer.duration_seconds = seconds
+        return longer
 
 
 def load_scenarios(names: list[str]) -> list[dict[str, Any]]:
@@ -149,6 +158,7 @@ def generate(
 
 def measure(run: dict[str, Any], estate: Any, done: dict[str, Any], pace: Pace) -> dict[str, Any]:
     """Starts the target and runs the load on it."""
+    pace = pace.lasting(run.get("duration_seconds"))
     load: dict[str, Any] = {"closed": {**CLOSED, **run.get("load", {})}}
     if saturated := run.get("half_of"):
         if saturated not in done:
@@ -161,7 +171,9 @@ def measure(run: dict[str, Any], estate: Any, done: dict[str, Any], pace: Pace) 
         with STARTERS[run["target"]](directory, estate, run) as target:
             report, meter = generate(target, directory, work.expectations, load, pace, run.get("batch", 1))
             server, foreign = meter.result()
+            stored = {} if target.store_port is None else machine.valkey_memory(target.store_port)
             return {
+                **stored,
                 **run,
                 "report": report,
                 "server_core_share": round(server, 3),

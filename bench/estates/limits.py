@@ -19,11 +19,21 @@ ROOM = 1_000_000_000
 class LimitsEstate:
     """Keys to spend under."""
 
-    def __init__(self, *, keys: int = 1, algorithm: str = "gcra") -> None:
-        """Generates `keys` keys, spent in random order."""
+    def __init__(
+        self,
+        *,
+        keys: int = 1,
+        algorithm: str = "gcra",
+        window: str = "60s",
+        counting: str = "exact",
+        lease: int = 1000,
+    ) -> None:
+        """Generates `keys` keys, spent in random order; a leased limit takes up to `lease` hits ahead."""
+        self._window = window
         self.keys = [f"key-{index:06}" for index in range(keys)]
         generator("limits", keys).shuffle(self.keys)
         self._algorithm = algorithm
+        self._counting = {"counting": counting, **({"lease": lease} if counting == "leased" else {})}
 
     def policies(self) -> PolicyFiles:
         """One limit list."""
@@ -31,8 +41,9 @@ class LimitsEstate:
             "name": "calls-per-key",
             "algorithm": self._algorithm,
             "limit": ROOM,
-            "window": "60s",
+            "window": self._window,
             "key": "limit.descriptors.api_key",
+            **self._counting,
         }
         entry = {
             "id": "bench.limits",

@@ -97,3 +97,18 @@ def test_readme_shows_the_policy_that_is_shipped() -> None:
     manifest = yaml.safe_load((ROOT / "policies/manifest.yaml").read_text(encoding="utf-8"))
     (shipped,) = [one for one in manifest["policies"] if one["id"] == entry["id"]]
     assert entry.items() <= shipped.items()
+
+
+def test_envoy_guide_shows_limits_that_build_and_the_filter_that_is_deployed(tmp_path: Path) -> None:
+    """What a reader copies is what a real Envoy runs with in another test."""
+    limits, shown = blocks(ROOT / "docs/guides/envoy-rate-limits.md", "yaml")
+    entry = "{id: edge, kind: rate_limit, engine: limits, source: edge.yaml}"
+    (tmp_path / "manifest.yaml").write_text(f"version: 1\npolicies: [{entry}]\n", encoding="utf-8")
+    (tmp_path / "edge.yaml").write_text(limits, encoding="utf-8")
+    assert validate(tmp_path).diagnostics == ()
+    deployed = yaml.safe_load((ROOT / "deploy/envoy/rate-limit.yaml").read_text(encoding="utf-8"))
+    manager = deployed["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]
+    (in_use, _) = manager["typed_config"]["http_filters"]
+    (filtered,) = yaml.safe_load(shown)
+    assert filtered["name"] == in_use["name"]
+    assert filtered["typed_config"].items() <= in_use["typed_config"].items()

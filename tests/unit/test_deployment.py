@@ -109,6 +109,23 @@ def test_compose_names_agree(compose: dict[str, Any]) -> None:
     options_of(command[1:])
 
 
+def test_compose_settings_are_settings(compose: dict[str, Any]) -> None:
+    """Every variable that the decision points are given is known and usable."""
+    variables = dict(compose["services"]["pdp"]["environment"])
+    assert load(None, variables, {}).config.state.redis_url is not None
+
+
+def test_decision_points_share_one_store(compose: dict[str, Any]) -> None:
+    """Several of them reach the store, nobody else does, and it forgets no counter."""
+    services = compose["services"]
+    assert services["pdp"]["deploy"]["replicas"] >= 2
+    on_network = {name for name, service in services.items() if "state" in service["networks"]}
+    assert on_network == {"pdp", "redis"}
+    assert compose["networks"]["state"]["internal"] is True
+    command = services["redis"]["command"]
+    assert command[command.index("--maxmemory-policy") + 1] == "noeviction"
+
+
 def test_envoy_reaches_the_decision_point(compose: dict[str, Any], envoy: dict[str, Any]) -> None:
     """Envoy's upstream is the compose service and its port; its own ports are published."""
     (cluster,) = envoy["static_resources"]["clusters"]

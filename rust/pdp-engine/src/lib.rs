@@ -25,6 +25,6 @@ pub use policy_set::{EngineKind, LoadOptions, Mode, PolicyInfo, PolicySet, Settl
 pub use reply::Reply;
 pub use request::{
     Behaviour, Destination, DestinationKind, Device, Facts, Function, HttpRequest, LimitSpend, Location,
-    Observed, Payload, Request, Resource, Subject, Text, Transport,
+    Observed, Payload, Request, Resource, SpendLimit, Subject, Text, Transport,
 };
 pub use worker::{BudgetOptions, RequestFault, Worker, WorkerOptions};

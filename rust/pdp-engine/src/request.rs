@@ -1,7 +1,7 @@
 //! A request as the engine trusts it: parsed and bounded at the edge.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use pdp_policy::{Float, Map};
 
@@ -214,6 +214,26 @@ pub struct LimitSpend {
     pub descriptor_sets: Vec<Vec<(Text, Text)>>,
     /// Hits of single descriptor sets, by position, in place of `hits`; 0 only reads. May be shorter.
     pub descriptor_hits: Vec<Option<u64>>,
+    /// Limits that single descriptor sets bring along, by position, in place of the configured ones. May be
+    /// shorter.
+    pub descriptor_limits: Vec<Option<SpendLimit>>,
+}
+
+/// A limit that a request brings along; counted in a fixed window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SpendLimit {
+    /// Hits admitted within `window`; 0 admits nothing.
+    pub limit: u64,
+    /// Window.
+    pub window: Duration,
+}
+
+impl LimitSpend {
+    /// The limit that the descriptor set at `at` brings along.
+    #[must_use]
+    pub fn brought(&self, at: usize) -> Option<SpendLimit> {
+        self.descriptor_limits.get(at).copied().flatten()
+    }
 }
 
 impl Default for LimitSpend {
@@ -224,6 +244,7 @@ impl Default for LimitSpend {
             domain: None,
             descriptor_sets: Vec::new(),
             descriptor_hits: Vec::new(),
+            descriptor_limits: Vec::new(),
         }
     }
 }

@@ -214,6 +214,7 @@ impl Server {
         for thread in parts.threads {
             clean &= join(thread, until.into_std() + JOIN_GRACE);
         }
+        self.reloader.decider().store().drain();
         let _ = parts.stop.send(());
         let _ = parts.control.join();
         tracing::info!(clean, "decision service has ended");

@@ -1,10 +1,13 @@
-//! Counters behind one trait: memory, the embedded default of one node, and Redis or Valkey for many.
+//! Counters behind one trait: memory, the embedded default of one node, Redis or Valkey for many, and leases on
+//! those.
 
 pub mod facts;
+pub mod lease;
 pub mod memory;
 pub mod redis;
 mod store;
 
 pub use facts::{FactOptions, FactRegistry, MemoryFacts};
+pub use lease::{LeaseOptions, LeasedStore};
 pub use memory::{MemoryStats, MemoryStore, MemoryStoreOptions};
 pub use store::{Grant, Health, Metric, MetricKind, StateStore};

@@ -51,6 +51,8 @@ pub struct Grant {
     pub hits: u64,
     /// How the shared counter stands after that.
     pub outcome: LimitOutcome,
+    /// When, by the store's own clock; [`StateStore::give_back`] wants it again.
+    pub granted_at: SystemTime,
 }
 
 /// Counters that a decision point serves from.
@@ -70,7 +72,13 @@ pub trait StateStore: LimitStore {
         now: SystemTime,
     ) -> Reply<Result<Grant, LimitFault>>;
 
+    /// Gives back what this node holds in advance, and takes no more: it is about to stop.
+    fn drain(&self) {}
+
     /// Gives hits back that were granted and not used, if the counter still stands in the window of
-    /// `granted_at`; nobody waits for it.
+    /// `granted_at` ([`Grant::granted_at`]); nobody waits for it.
+    ///
+    /// It reaches the counter before any later grant of this store does, or never: a node that gave
+    /// hits back and was granted others must not hold both.
     fn give_back(&self, counter: &CounterName<'_>, hits: u64, granted_at: SystemTime);
 }

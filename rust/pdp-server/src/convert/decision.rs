@@ -79,7 +79,7 @@ fn reason(from: engine::Reason) -> proto::Reason {
     }
 }
 
-fn code(from: ReasonCode) -> proto::ReasonCode {
+pub(super) fn code(from: ReasonCode) -> proto::ReasonCode {
     match from {
         ReasonCode::PolicyAllow => proto::ReasonCode::PolicyAllow,
         ReasonCode::PolicyDeny => proto::ReasonCode::PolicyDeny,
@@ -177,7 +177,7 @@ fn shadow(from: engine::ShadowResult) -> proto::ShadowResult {
 }
 
 /// A duration; past what the message holds (10,000 years) it is that.
-fn duration(from: Duration) -> prost_types::Duration {
+pub(super) fn duration(from: Duration) -> prost_types::Duration {
     const MAX_SECONDS: u64 = 315_576_000_000;
     let seconds = i64::try_from(from.as_secs().min(MAX_SECONDS)).unwrap_or_default();
     prost_types::Duration { seconds, nanos: i32::try_from(from.subsec_nanos()).unwrap_or_default() }

@@ -3,6 +3,7 @@
 pub(crate) mod bounds;
 mod decision;
 mod message;
+pub(crate) mod rate_limit;
 mod request;
 pub(crate) mod stored;
 mod wire;

@@ -11,29 +11,33 @@ use std::time::{Instant, SystemTime};
 use futures_util::future::join_all;
 use pdp_engine::limit::{LimitOutcome, Usage};
 use pdp_engine::worker::Pending;
-use pdp_engine::{FactKind, FactReading, Reply, Request, StoredFacts, Worker, reply};
+use pdp_engine::{Decision, FactKind, FactReading, Reply, Request, StoredFacts, Worker, reply};
 use pdp_proto::v1::{self as proto, ErrorDetail};
 use uuid::Uuid;
 
 use super::Shared;
 use super::seat::Seat;
+use crate::errors::InvalidRequest;
 use crate::{convert, errors};
 
 /// What a check comes to.
-pub(crate) type Answer = Result<proto::CheckResponse, ErrorDetail>;
+pub(crate) type Answer<T = proto::CheckResponse> = Result<T, ErrorDetail>;
+
+/// Turns a decision into what its caller's protocol answers.
+pub(super) type Finish<T> = fn(&Shared, &Request, Decision) -> T;
 
 /// A check, answered or on its way.
 #[allow(clippy::large_enum_variant, reason = "the large one is the common one, and costs no allocation so")]
-pub(crate) enum Check {
+pub(crate) enum Check<T = proto::CheckResponse> {
     /// It is answered.
-    Done(Answer),
+    Done(Answer<T>),
     /// A store is still to answer.
-    Waiting(Waiting),
+    Waiting(Waiting<T>),
 }
 
 /// The rest of a check. Dropping it abandons the answer; what was spent stays spent.
-pub(crate) struct Waiting {
-    rest: Pin<Box<dyn Future<Output = Answer>>>,
+pub(crate) struct Waiting<T = proto::CheckResponse> {
+    rest: Pin<Box<dyn Future<Output = Answer<T>>>>,
     shared: Arc<Shared>,
 }
 
@@ -48,9 +52,9 @@ pub(super) struct Ticket {
 
 /// How far a check has come.
 #[allow(clippy::large_enum_variant, reason = "as of `Check`")]
-enum Stage {
+enum Stage<T> {
     /// It is decided.
-    Decided(proto::CheckResponse),
+    Decided(T),
     /// Its stored facts are being read.
     Reading(Box<Reading>),
     /// Its limits are being spent.
@@ -71,21 +75,21 @@ struct Spending {
     replies: Vec<Reply<Vec<LimitOutcome>>>,
 }
 
-impl Check {
+impl<T: 'static> Check<T> {
     /// Begins a check on this thread's worker, and ends it if no store has to be waited for.
     pub(super) fn begin(
         shared: &Arc<Shared>,
         seat: &Rc<Seat>,
-        request: &proto::CheckRequest,
+        read: impl FnOnce() -> Result<Request, InvalidRequest>,
+        finish: Finish<T>,
         ticket: Ticket,
     ) -> Self {
-        let begun = seat.run(shared, ticket.deadline, |worker| {
-            read(shared, seat, worker, convert::request(request)?, ticket)
-        });
+        let begun = seat
+            .run(shared, ticket.deadline, |worker| with_facts(shared, seat, worker, read()?, finish, ticket));
         match begun {
             Ok(Stage::Decided(answer)) => Self::Done(Ok(answer)),
             Ok(stage) => Self::Waiting(Waiting {
-                rest: Box::pin(resume(shared.clone(), seat.clone(), stage, ticket)),
+                rest: Box::pin(resume(shared.clone(), seat.clone(), stage, finish, ticket)),
                 shared: shared.clone(),
             }),
             Err(error) => Self::Done(Err(error)),
@@ -93,7 +97,7 @@ impl Check {
     }
 
     /// The answer, waited for on this thread: for callers outside of any asynchronous runtime.
-    pub(crate) fn wait(self) -> Answer {
+    pub(crate) fn wait(self) -> Answer<T> {
         match self {
             Self::Done(answer) => answer,
             Self::Waiting(waiting) => reply::wait(waiting),
@@ -101,11 +105,11 @@ impl Check {
     }
 }
 
-impl Future for Waiting {
-    type Output = Answer;
+impl<T: 'static> Future for Waiting<T> {
+    type Output = Answer<T>;
 
     /// A panic of a store's future costs its check and nothing else: no worker is in use meanwhile.
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer<T>> {
         let polled = catch_unwind(AssertUnwindSafe(|| self.rest.as_mut().poll(context)));
         polled.unwrap_or_else(|_| {
             self.shared.metrics.panics.add(1);
@@ -118,35 +122,37 @@ impl Future for Waiting {
 }
 
 /// Reads the stored facts that policies need, and goes on where they are there.
-fn read(
+fn with_facts<T>(
     shared: &Shared,
     seat: &Seat,
     worker: &mut Worker,
     mut request: Request,
+    finish: Finish<T>,
     ticket: Ticket,
-) -> Result<Stage, ErrorDetail> {
+) -> Result<Stage<T>, ErrorDetail> {
     let names = worker.fact_names(&request);
     if names.is_empty() {
-        return spend(shared, seat, worker, request, ticket);
+        return spend(shared, seat, worker, request, finish, ticket);
     }
     let kinds: Vec<_> = names.iter().map(|name| name.kind).collect();
     match shared.state.facts.read(&names, ticket.now).ready() {
         Ok(readings) => {
             request.stored = StoredFacts::new(kinds, readings);
-            spend(shared, seat, worker, request, ticket)
+            spend(shared, seat, worker, request, finish, ticket)
         }
         Err(reply) => Ok(Stage::Reading(Box::new(Reading { request, kinds, reply }))),
     }
 }
 
 /// Spends the limits of `request`, and decides where their store has answered.
-fn spend(
+fn spend<T>(
     shared: &Shared,
     seat: &Seat,
     worker: &mut Worker,
     request: Request,
+    finish: Finish<T>,
     ticket: Ticket,
-) -> Result<Stage, ErrorDetail> {
+) -> Result<Stage<T>, ErrorDetail> {
     let pending = worker
         .begin(&request, ticket.now)
         .map_err(|fault| errors::from_fault(&fault, &request.required_policies))?;
@@ -157,17 +163,26 @@ fn spend(
     }
     let outcomes = replies.into_iter().filter_map(|reply| reply.ready().ok());
     let outcomes = flat(outcomes);
-    Ok(Stage::Decided(decide(shared, seat, worker, &request, pending, &outcomes, ticket)))
+    let decision = decide(seat, worker, &request, pending, &outcomes, ticket);
+    Ok(Stage::Decided(finish(shared, &request, decision)))
 }
 
 /// Waits for the stores, and decides with the worker that began.
-async fn resume(shared: Arc<Shared>, seat: Rc<Seat>, stage: Stage, ticket: Ticket) -> Answer {
+async fn resume<T>(
+    shared: Arc<Shared>,
+    seat: Rc<Seat>,
+    stage: Stage<T>,
+    finish: Finish<T>,
+    ticket: Ticket,
+) -> Answer<T> {
     let stage = match stage {
         Stage::Reading(reading) => {
             let Reading { mut request, kinds, reply } = *reading;
             request.stored = StoredFacts::new(kinds, reply.into_future().await);
             in_time(ticket)?;
-            seat.run(&shared, ticket.deadline, |worker| spend(&shared, &seat, worker, request, ticket))?
+            seat.run(&shared, ticket.deadline, |worker| {
+                spend(&shared, &seat, worker, request, finish, ticket)
+            })?
         }
         other => other,
     };
@@ -180,7 +195,8 @@ async fn resume(shared: Arc<Shared>, seat: Rc<Seat>, stage: Stage, ticket: Ticke
     let outcomes = flat(join_all(replies.into_iter().map(Reply::into_future)).await);
     in_time(ticket)?;
     seat.run(&shared, ticket.deadline, |worker| {
-        Ok(decide(&shared, &seat, worker, &request, pending, &outcomes, ticket))
+        let decision = decide(&seat, worker, &request, pending, &outcomes, ticket);
+        Ok(finish(&shared, &request, decision))
     })
 }
 
@@ -201,16 +217,20 @@ fn flat(groups: impl IntoIterator<Item = Vec<LimitOutcome>>) -> Vec<LimitOutcome
 }
 
 fn decide(
-    shared: &Shared,
     seat: &Seat,
     worker: &mut Worker,
     request: &Request,
     pending: Pending,
     outcomes: &[LimitOutcome],
     ticket: Ticket,
-) -> proto::CheckResponse {
+) -> Decision {
     let decision = worker.finish(request, pending, outcomes, ticket.decision_id);
     seat.count(&decision, ticket.start.elapsed(), worker.memo_stats());
+    decision
+}
+
+/// The answer of this product's own contract.
+pub(super) fn response(shared: &Shared, request: &Request, decision: Decision) -> proto::CheckResponse {
     let usage_token = usage_token(shared, &decision.usage);
     let decision = proto::Decision { usage_token, ..convert::decision(decision) };
     let request_id = match &request.request_id {

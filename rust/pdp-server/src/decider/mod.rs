@@ -21,13 +21,14 @@ use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use bytes::Buf;
-use pdp_engine::{PolicySet, Worker, WorkerOptions};
+use pdp_engine::{PolicySet, Request, Text, Worker, WorkerOptions};
+use pdp_proto::envoy::service::ratelimit::v3::{RateLimitRequest, RateLimitResponse};
 use pdp_proto::v1::{self as proto, ErrorDetail, check_result::Outcome};
 use pdp_state::{FactRegistry, StateStore};
 
-use self::check::{Answer, Check, Waiting};
+use self::check::{Answer, Check, Finish, Waiting};
 use crate::convert;
-use crate::errors;
+use crate::errors::{self, InvalidRequest};
 use crate::metrics::Metrics;
 use crate::state::State;
 
@@ -151,7 +152,36 @@ impl Decider {
 
     /// Begins a check on this thread; the answer is still to be counted.
     fn begin(&self, request: &proto::CheckRequest, deadline: Option<Instant>) -> Check {
-        thread::with_state(self, |state| state.check(self, request, deadline))
+        self.begin_as(|| convert::request(request), check::response, deadline)
+    }
+
+    /// Begins one encoded request of Envoy's rate limit service; the answer is still to be counted.
+    pub(crate) fn begin_rate_limit(
+        &self,
+        bytes: impl Buf,
+        request_id: Option<Text>,
+        deadline: Option<Instant>,
+    ) -> Check<RateLimitResponse> {
+        match convert::decode::<RateLimitRequest>(bytes) {
+            Ok(request) => {
+                let read = || convert::rate_limit::request(&request, request_id);
+                self.begin_as(
+                    read,
+                    |_, request, decision| convert::rate_limit::answer(request, &decision),
+                    deadline,
+                )
+            }
+            Err(error) => Check::Done(Err(error)),
+        }
+    }
+
+    fn begin_as<T: 'static>(
+        &self,
+        read: impl FnOnce() -> Result<Request, InvalidRequest>,
+        finish: Finish<T>,
+        deadline: Option<Instant>,
+    ) -> Check<T> {
+        thread::with_state(self, |state| state.check(self, read, finish, deadline))
             .unwrap_or_else(|| Check::Done(Err(errors::internal())))
     }
 

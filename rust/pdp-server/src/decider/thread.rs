@@ -5,14 +5,13 @@ use std::rc::Rc;
 use std::sync::{Arc, Weak};
 use std::time::{Instant, SystemTime};
 
-use pdp_engine::{PolicySet, Worker};
-use pdp_proto::v1 as proto;
+use pdp_engine::{PolicySet, Request, Worker};
 
-use super::check::{Check, Ticket};
+use super::check::{Check, Finish, Ticket};
 use super::identifier::IdentifierSource;
 use super::seat::Seat;
 use super::{Decider, Shared};
-use crate::errors;
+use crate::errors::{self, InvalidRequest};
 use crate::metrics::ThreadMetrics;
 
 thread_local! {
@@ -86,12 +85,13 @@ impl ThreadState {
     }
 
     /// Begins one check.
-    pub(super) fn check(
+    pub(super) fn check<T: 'static>(
         &mut self,
         decider: &Decider,
-        request: &proto::CheckRequest,
+        read: impl FnOnce() -> Result<Request, InvalidRequest>,
+        finish: Finish<T>,
         deadline: Option<Instant>,
-    ) -> Check {
+    ) -> Check<T> {
         let start = Instant::now();
         if deadline.is_some_and(|deadline| deadline <= start) {
             return Check::Done(Err(errors::deadline_passed()));
@@ -99,7 +99,8 @@ impl ThreadState {
         self.refresh(decider);
         let now = SystemTime::now();
         let decision_id = self.identifiers.next(now);
-        Check::begin(&decider.shared, &self.seat, request, Ticket { start, deadline, now, decision_id })
+        let ticket = Ticket { start, deadline, now, decision_id };
+        Check::begin(&decider.shared, &self.seat, read, finish, ticket)
     }
 }
 

@@ -10,6 +10,7 @@ mod body;
 mod deadline;
 pub(crate) mod drain;
 mod frame;
+mod rate_limit;
 pub(crate) mod standard;
 mod stream;
 
@@ -64,6 +65,9 @@ impl DecisionService {
             "/pdp.v1.PolicyDecisionService/CheckBatch" => self.check_batch(request).await,
             "/pdp.v1.PolicyDecisionService/CheckStream" => self.check_stream(request),
             "/pdp.v1.PolicyDecisionService/ReportUsage" => self.report_usage(request).await,
+            "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit" => {
+                self.should_rate_limit(request).await
+            }
             _ => return self.other(request).await,
         };
         answered.unwrap_or_else(|error| failure(&error))
@@ -87,17 +91,16 @@ impl DecisionService {
         let mut batch = self.decider.open_batch(message, deadline)?;
         let mut turn = Instant::now();
         loop {
-            if batch.advance(&self.decider) {
-                if turn.elapsed() > TURN {
-                    tokio::task::yield_now().await;
-                    turn = Instant::now();
+            if !batch.advance(&self.decider) {
+                match by(deadline, batch.settle(&self.decider)).await {
+                    Ok(true) => {}
+                    Ok(false) => return Ok(answer(&batch.into_response())),
+                    Err(_) => batch.give_up(&self.decider),
                 }
-                continue;
             }
-            match by(deadline, batch.settle(&self.decider)).await {
-                Ok(true) => {}
-                Ok(false) => return Ok(answer(&batch.into_response())),
-                Err(_) => batch.give_up(&self.decider),
+            if turn.elapsed() > TURN {
+                tokio::task::yield_now().await;
+                turn = Instant::now();
             }
         }
     }

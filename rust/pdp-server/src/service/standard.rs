@@ -1,7 +1,7 @@
 //! The services every gRPC server has: health v1, reflection v1 and v1alpha.
 
 use prost::Message;
-use prost_types::FileDescriptorSet;
+use prost_types::{FileDescriptorProto, FileDescriptorSet};
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
@@ -9,6 +9,8 @@ use tonic_reflection::server::{Builder, Error};
 
 /// The public service's name.
 pub(crate) const DECISION_SERVICE: &str = "pdp.v1.PolicyDecisionService";
+/// The name of Envoy's rate limit service.
+pub(crate) const RATE_LIMIT_SERVICE: &str = "envoy.service.ratelimit.v3.RateLimitService";
 /// The admin service's name.
 pub(crate) const ADMIN_SERVICE: &str = "pdp.v1.AdminService";
 /// Files that only the admin listener describes.
@@ -22,7 +24,7 @@ impl Health {
     /// Sets the status of the whole server and of its service.
     pub(crate) async fn set(&self, serving: bool) {
         let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
-        for name in ["", DECISION_SERVICE] {
+        for name in ["", DECISION_SERVICE, RATE_LIMIT_SERVICE] {
             self.0.set_service_status(name, status).await;
         }
     }
@@ -33,7 +35,12 @@ pub(crate) fn public() -> Result<(Health, Routes), Error> {
     let (reporter, health) = tonic_health::server::health_reporter();
     let mut described = FileDescriptorSet::decode(pdp_proto::FILE_DESCRIPTOR_SET)?;
     described.file.retain(|file| file.name() != ADMIN_FILE);
-    let names = [DECISION_SERVICE, "grpc.health.v1.Health"];
+    let envoy = FileDescriptorSet::decode(pdp_proto::ENVOY_DESCRIPTOR_SET)?;
+    // Both sets hold the well-known types, which may be described once.
+    let new = |file: &FileDescriptorProto| described.file.iter().all(|known| known.name() != file.name());
+    let added: Vec<_> = envoy.file.into_iter().filter(new).collect();
+    described.file.extend(added);
+    let names = [DECISION_SERVICE, RATE_LIMIT_SERVICE, "grpc.health.v1.Health"];
     let routes = reflect(Routes::new(health), &described, &names)?;
     Ok((Health(reporter), routes.prepare()))
 }

@@ -73,8 +73,8 @@ pub fn open(config: &StateConfig) -> Result<State, StateError> {
         let state = State::new(memory(config), secret)?;
         return Ok(state.with_facts(Arc::new(MemoryFacts::new(&options))));
     };
-    let store = shared::open(url, config, secret)?;
-    let facts = RedisFacts::open(store.hub(), &options);
+    let (store, hub) = shared::open(url, config, secret)?;
+    let facts = RedisFacts::open(hub, &options);
     let facts = facts.map_err(|error| StateError::Store(format!("no thread for facts: {error}")))?;
     Ok(State::new(store, secret)?.with_facts(Arc::new(facts)))
 }

@@ -4,19 +4,24 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pdp_state::redis::{PrivateKey, RedisOptions, RedisOptionsError, RedisStore, RedisTls, Secret};
+use pdp_state::redis::{Hub, PrivateKey, RedisOptions, RedisOptionsError, RedisStore, RedisTls, Secret};
+use pdp_state::{LeaseOptions, LeasedStore};
 
 use super::StateError;
 use crate::config::{self, ConfigError, StateConfig};
 
-/// Opens the store at `url`. One that does not answer now is asked again.
+/// Opens the store at `url`, with leases in front, and tells what others may share of it. One that does
+/// not answer now is asked again.
 pub(super) fn open(
     url: &config::Secret,
     config: &StateConfig,
     key_secret: Option<&[u8]>,
-) -> Result<Arc<RedisStore>, StateError> {
+) -> Result<(Arc<LeasedStore<RedisStore>>, Arc<Hub>), StateError> {
     let options = options(url, config, key_secret)?;
-    RedisStore::connect(options).map_err(refused)
+    let leases = LeaseOptions { replay_window: options.replay_window, ..LeaseOptions::default() };
+    let store = RedisStore::connect(options).map_err(refused)?;
+    let hub = store.hub();
+    Ok((Arc::new(LeasedStore::new(store, leases)), hub))
 }
 
 fn options(

@@ -16,6 +16,7 @@ mod facts;
 mod limits;
 mod operation;
 mod questions;
+mod rate_limit;
 mod reload;
 mod shared;
 mod slow_store;

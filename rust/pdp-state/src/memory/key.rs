@@ -52,7 +52,7 @@ impl CounterKey {
 }
 
 /// Whether two names are of one counter.
-pub(super) fn same_counter(a: &CounterName<'_>, b: &CounterName<'_>) -> bool {
+pub(crate) fn same_counter(a: &CounterName<'_>, b: &CounterName<'_>) -> bool {
     a.key == b.key
         && a.limit.name == b.limit.name
         && a.policy_id == b.policy_id
@@ -62,14 +62,14 @@ pub(super) fn same_counter(a: &CounterName<'_>, b: &CounterName<'_>) -> bool {
 }
 
 /// Hash of a counter's name.
-pub(super) fn hash_counter(hasher: &RandomState, counter: &CounterName<'_>) -> u64 {
+pub(crate) fn hash_counter(hasher: &RandomState, counter: &CounterName<'_>) -> u64 {
     let mut state = hasher.build_hasher();
     write_counter(&mut state, counter);
     state.finish()
 }
 
 /// Hash of a request id with its demands, and a second hash of the demands alone.
-pub(super) fn hash_request(
+pub(crate) fn hash_request(
     hasher: &RandomState,
     request_id: &str,
     demands: &[LimitDemand<'_>],
@@ -78,7 +78,8 @@ pub(super) fn hash_request(
     state.write_usize(demands.len());
     for demand in demands {
         write_counter(&mut state, &demand.counter);
-        (demand.hits, demand.peek).hash(&mut state);
+        // Tenants that share a counter do not share their request ids.
+        (demand.counter.tenant, demand.hits, demand.peek).hash(&mut state);
     }
     let fingerprint = state.finish();
     request_id.hash(&mut state);

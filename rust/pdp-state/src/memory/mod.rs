@@ -16,9 +16,9 @@
 //! [`MemoryStoreOptions::max_replays`], the oldest is forgotten, and its replay would spend again:
 //! this can only admit less. A settlement is remembered likewise by its holder.
 
-mod key;
+pub(crate) mod key;
 mod metrics;
-mod replay;
+pub(crate) mod replay;
 mod settle;
 mod shard;
 mod spend;

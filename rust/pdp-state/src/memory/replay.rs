@@ -8,7 +8,7 @@ use pdp_engine::limit::LimitOutcome;
 
 /// Replays under one lock.
 #[derive(Debug)]
-pub(super) struct Replays {
+pub(crate) struct Replays {
     capacity: usize,
     window_ns: u64,
     /// In order of insertion.
@@ -29,7 +29,7 @@ struct Replay {
 
 impl Replays {
     /// Room for `capacity` ids, each remembered for `window_ns`.
-    pub(super) fn new(capacity: usize, window_ns: u64) -> Self {
+    pub(crate) fn new(capacity: usize, window_ns: u64) -> Self {
         Self {
             capacity: capacity.max(1),
             window_ns,
@@ -39,12 +39,12 @@ impl Replays {
         }
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.queue.len()
     }
 
     /// What the same request with the same demands, or the same holder, was told within the window.
-    pub(super) fn find(
+    pub(crate) fn find(
         &self,
         hash: u64,
         id: &[u8],
@@ -63,7 +63,7 @@ impl Replays {
     }
 
     /// Remembers a spend; returns how many living ids were forgotten for it.
-    pub(super) fn insert(
+    pub(crate) fn insert(
         &mut self,
         hash: u64,
         id: &[u8],

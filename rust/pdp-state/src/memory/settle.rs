@@ -2,6 +2,7 @@
 
 use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime};
 
 use pdp_engine::limit::{
     Counter, CounterName, LimitFault, LimitOutcome, Reading, Settle, Settlement, epoch_ns,
@@ -89,7 +90,8 @@ impl MemoryStore {
         if hits > 0 && !self.keep(&mut found, name, after, now_ns) {
             return Err(LimitFault::StoreFull);
         }
-        Ok(Grant { hits, outcome: reading.into() })
+        let granted_at = SystemTime::UNIX_EPOCH + Duration::from_nanos(now_ns);
+        Ok(Grant { hits, outcome: reading.into(), granted_at })
     }
 
     /// Goes by the latest moment that the counter's shard knows of: nothing was spent of it since.

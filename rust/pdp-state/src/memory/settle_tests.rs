@@ -231,6 +231,18 @@ fn a_changed_calendar_starts_afresh_and_the_estate_shares_what_tenants_do_not() 
 }
 
 #[test]
+fn tenants_that_share_a_counter_do_not_share_request_ids() {
+    let (bench, limit) = (Bench::new(), Limit { scope: Scope::Estate, ..limit(Algorithm::FixedWindow, 5) });
+    for tenant in ["one", "two", "one"] {
+        let counter = CounterName { tenant: Some(tenant), ..bench.name(&limit, "k") };
+        let demands = [LimitDemand { counter, hits: 1, peek: false }];
+        let spend = Spend { request_id: Some("1"), holder: Uuid::nil(), demands: &demands, now: at(0) };
+        assert!(bench.store.spend(&spend).wait()[0].admitted);
+    }
+    assert_eq!(bench.left(&limit, 0), 3);
+}
+
+#[test]
 fn memory_is_always_well_and_says_what_it_holds() {
     let (bench, limit) = (Bench::new(), limit(Algorithm::Concurrency, 5));
     bench.spend(&limit, "k", 1, 1, 0);

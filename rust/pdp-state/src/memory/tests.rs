@@ -52,7 +52,7 @@ fn spend(
 ) -> LimitOutcome {
     let policy_id = Arc::from("p");
     let demand = demand(&policy_id, limit, key, hits, false);
-    spend_all(&store, id, &[demand], at(now))[0]
+    spend_all(store, id, &[demand], at(now))[0]
 }
 
 /// A demand by numbers: limit, key, hits, peek.
@@ -99,7 +99,7 @@ fn standing(store: &MemoryStore, now: SystemTime) -> Vec<u64> {
     let keys = ["k0", "k1", "k2"];
     let pairs = limits.iter().flat_map(|limit| keys.map(|key| (limit, key)));
     let demands: Vec<_> = pairs.map(|(limit, key)| demand(&policy_id, limit, key, 1, true)).collect();
-    spend_all(&store, None, &demands, now).iter().map(|outcome| outcome.remaining).collect()
+    spend_all(store, None, &demands, now).iter().map(|outcome| outcome.remaining).collect()
 }
 
 proptest! {
@@ -295,7 +295,7 @@ fn threads_together_spend_no_more_than_the_limits() {
                         demands.reverse();
                     }
                     let spend =
-                        |_: &u32| spend_all(&store, None, &demands, at(0)).iter().all(|it| it.admitted);
+                        |_: &u32| spend_all(store, None, &demands, at(0)).iter().all(|it| it.admitted);
                     (0..5_000).filter(spend).count()
                 })
             })

@@ -26,7 +26,6 @@ pub(super) enum Status {
 #[derive(Clone, Debug)]
 pub(super) struct Told {
     /// The server's time.
-    #[cfg(test)]
     pub(super) now_us: u64,
     pub(super) status: Status,
     pub(super) outcomes: Vec<LimitOutcome>,
@@ -60,13 +59,7 @@ impl<'a> Reader<'a> {
             [3] => Status::Stale,
             _ => return None,
         };
-        let mut told = Told {
-            #[cfg(test)]
-            now_us: self.now_us,
-            status,
-            outcomes: Vec::new(),
-            hits: 0,
-        };
+        let mut told = Told { now_us: self.now_us, status, outcomes: Vec::new(), hits: 0 };
         if status == Status::Stale || group.operation == Operation::Reset {
             return Some(told);
         }

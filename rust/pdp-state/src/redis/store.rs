@@ -3,11 +3,13 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwapOption;
 use pdp_engine::Reply;
-use pdp_engine::limit::{CounterName, LimitFault, LimitOutcome, LimitStore, Settle, Settlement, Spend};
+use pdp_engine::limit::{
+    CounterName, LimitFault, LimitOutcome, LimitStore, Settle, Settlement, Spend, epoch_ns,
+};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -369,7 +371,8 @@ impl StateStore for RedisStore {
         Reply::waiting(async move {
             let told = told.await.map_err(|_| LimitFault::StoreUnavailable)?;
             let outcome = told.outcomes.first().copied().ok_or(LimitFault::StoreUnavailable)?;
-            Ok(Grant { hits: told.hits, outcome })
+            let granted_at = SystemTime::UNIX_EPOCH + Duration::from_micros(told.now_us);
+            Ok(Grant { hits: told.hits, outcome, granted_at })
         })
     }
 
@@ -381,7 +384,8 @@ impl StateStore for RedisStore {
         let Ok(mut group) = self.inner.group(Operation::Settle, counter, 0, SLACK_US) else { return };
         let most = i64::try_from(pdp_engine::limit::MAX_HITS).unwrap_or(i64::MAX);
         let by = i64::try_from(hits).unwrap_or(most).min(most);
-        group.moves(-by, self.inner.hub.clock.server_us(granted_at));
+        // By the server's clock, as the grant said it.
+        group.moves(-by, epoch_ns(granted_at) / 1_000);
         drop(lane::put_in(&self.inner.lane(), group, self.inner.deadline()));
     }
 }

@@ -2,15 +2,17 @@
 
 use std::collections::HashMap;
 
-use pdp_policy::{Diagnostic, DiagnosticCode, Program, Source, Span};
+use pdp_policy::{Diagnostic, DiagnosticCode, Program, Source};
 
 use super::descriptor::{DescriptorTree, Entry};
-use super::document::{Document, LimitEntry};
+use super::document::{DescriptorEntry, Document, LimitEntry, OverrideEntry};
+use super::place::Places;
 use super::terms::{self, Terms};
 use super::{LimitList, LimitRule};
 use crate::limit::{Algorithm, Limit, Scope};
 use crate::policy_set::files::fault;
 use crate::policy_set::load::document_fault;
+use crate::request::Text;
 use crate::schema;
 
 /// Longest domain, descriptor key or descriptor value, in bytes.
@@ -37,20 +39,20 @@ pub(crate) fn compile(source: &Source) -> Result<LimitList, Vec<Diagnostic>> {
         descriptors: DescriptorTree::default(),
     };
     let mut positions: HashMap<&str, usize> = HashMap::new();
+    let places = Places::new(&source.text, document.limits.iter().map(|entry| entry.name.as_str()));
     let mut faults = Vec::new();
     for (position, entry) in document.limits.iter().enumerate() {
         if positions.insert(&entry.name, position).is_some() {
-            let message = format!("limit `{}` is named twice", entry.name);
-            faults.push(at_entry(source, entry, &message));
+            faults.push(Reading { source, places: &places, entry, position }.fault("stands twice"));
         }
     }
     for (position, entry) in document.limits.iter().enumerate() {
-        match rule(source, entry, list.domain.is_some(), &positions) {
+        let reading = Reading { source, places: &places, entry, position };
+        match reading.rule(list.domain.is_some(), &positions) {
             Ok(rule) => {
                 if let Err(other) = list.descriptors.insert(&rule.descriptor, position) {
                     let other = document.limits.get(other).map_or("", |other| &other.name);
-                    let message = format!("has the same `descriptor` as limit `{other}`");
-                    faults.push(of_limit(source, entry, &message));
+                    faults.push(reading.fault(&format!("has the same `descriptor` as limit `{other}`")));
                 }
                 list.rules.push(rule);
             }
@@ -60,27 +62,47 @@ pub(crate) fn compile(source: &Source) -> Result<LimitList, Vec<Diagnostic>> {
     if faults.is_empty() { Ok(list) } else { Err(faults) }
 }
 
-fn rule(
-    source: &Source,
-    entry: &LimitEntry,
-    in_domain: bool,
-    positions: &HashMap<&str, usize>,
-) -> Result<LimitRule, Vec<Diagnostic>> {
-    let refuse = |message: String| vec![of_limit(source, entry, &message)];
-    let limit = limit(entry).map_err(refuse)?;
-    let expression = |text: &String| expression(source, entry, text);
-    Ok(LimitRule {
-        overrides: overrides(entry, &limit).map_err(refuse)?.into_iter().collect(),
-        descriptor: descriptor(entry, in_domain).map_err(refuse)?,
-        replaces: replaces(entry, positions).map_err(refuse)?,
-        limit,
-        key: entry.key.as_ref().map(expression).transpose()?,
-        when: entry.when.as_ref().map(expression).transpose()?,
-        cost: entry.cost.as_ref().map(expression).transpose()?,
-        shadow: entry.shadow,
-        unlimited: entry.unlimited,
-        detailed_metric: entry.detailed_metric,
-    })
+/// One limit of a list, as it is read.
+#[derive(Clone, Copy)]
+struct Reading<'a> {
+    source: &'a Source,
+    places: &'a Places<'a>,
+    entry: &'a LimitEntry,
+    position: usize,
+}
+
+impl Reading<'_> {
+    fn rule(self, in_domain: bool, positions: &HashMap<&str, usize>) -> Result<LimitRule, Vec<Diagnostic>> {
+        let entry = self.entry;
+        let refuse = |message: String| vec![self.fault(&message)];
+        let limit = limit(entry).map_err(refuse)?;
+        let program = |text: &Option<String>| text.as_ref().map(|text| self.expression(text)).transpose();
+        Ok(LimitRule {
+            overrides: overrides(entry, &limit).map_err(refuse)?.into_iter().collect(),
+            descriptor: descriptor(entry, in_domain).map_err(refuse)?,
+            replaces: replaces(entry, positions).map_err(refuse)?,
+            limit,
+            key: program(&entry.key)?,
+            when: program(&entry.when)?,
+            cost: program(&entry.cost)?,
+            shadow: entry.shadow,
+            unlimited: entry.unlimited,
+            detailed_metric: entry.detailed_metric,
+        })
+    }
+
+    fn expression(self, text: &str) -> Result<Box<dyn Program>, Vec<Diagnostic>> {
+        let at = self.places.of(self.position, text);
+        let source = Source { path: self.source.path.clone(), text: text.into() };
+        pdp_policy::cel::compile_expression(&source, at, &schema::REQUEST)
+    }
+
+    /// A fault of the limit, at the place of its name.
+    fn fault(self, message: &str) -> Diagnostic {
+        let message = format!("limit `{}`: {message}", self.entry.name.escape_debug());
+        let span = Some(self.places.of(self.position, &self.entry.name));
+        Diagnostic { span, ..fault(&self.source.path, DiagnosticCode::Document, &message) }
+    }
 }
 
 fn limit(entry: &LimitEntry) -> Result<Limit, String> {
@@ -108,11 +130,11 @@ fn limit(entry: &LimitEntry) -> Result<Limit, String> {
 }
 
 /// The limit as it is for single tenants.
-fn overrides(entry: &LimitEntry, limit: &Limit) -> Result<Vec<(crate::request::Text, Limit)>, String> {
+fn overrides(entry: &LimitEntry, limit: &Limit) -> Result<Vec<(Text, Limit)>, String> {
     if !entry.overrides.0.is_empty() && limit.scope == Scope::Estate {
         return Err("`overrides` go with `scope: tenant` only: the estate shares one counter".to_owned());
     }
-    let of_tenant = |(tenant, own): &(String, super::document::OverrideEntry)| {
+    let of_tenant = |(tenant, own): &(String, OverrideEntry)| {
         let terms = Terms {
             limit: Some(own.limit),
             burst: own.burst.or(entry.burst),
@@ -150,7 +172,7 @@ fn descriptor(entry: &LimitEntry, in_domain: bool) -> Result<Vec<Entry>, String>
     if entries.is_empty() || entries.len() > MAX_ENTRIES {
         return refuse("`descriptor` must have 1 to 16 entries");
     }
-    let read = |it: &super::document::DescriptorEntry| {
+    let read = |it: &DescriptorEntry| {
         if it.key.is_empty() || it.key.len() > MAX_TEXT {
             return Err("a `key` in `descriptor` must have 1 to 1,024 bytes".to_owned());
         }
@@ -184,41 +206,4 @@ fn replaces(entry: &LimitEntry, positions: &HashMap<&str, usize>) -> Result<Vec<
         position.ok_or_else(|| format!("`replaces` names `{name}`, which is no limit of this list"))
     };
     entry.replaces.iter().map(position).collect()
-}
-
-fn expression(source: &Source, entry: &LimitEntry, text: &str) -> Result<Box<dyn Program>, Vec<Diagnostic>> {
-    let at = place(&source.text, offset(&source.text, entry), text);
-    let source = Source { path: source.path.clone(), text: text.into() };
-    pdp_policy::cel::compile_expression(&source, at, &schema::REQUEST)
-}
-
-/// A fault of a limit, at the place of its name.
-fn of_limit(source: &Source, entry: &LimitEntry, message: &str) -> Diagnostic {
-    at_entry(source, entry, &format!("limit `{}`: {message}", entry.name.escape_debug()))
-}
-
-fn at_entry(source: &Source, entry: &LimitEntry, message: &str) -> Diagnostic {
-    let span = Some(place(&source.text, offset(&source.text, entry), &entry.name));
-    Diagnostic { span, ..fault(&source.path, DiagnosticCode::Document, message) }
-}
-
-/// Where the limit's name stands after its key.
-fn offset(text: &str, entry: &LimitEntry) -> usize {
-    let named = text.match_indices("name:").map(|(at, found)| at + found.len());
-    let stands = |at: &usize| {
-        let rest = text.get(*at..).unwrap_or("").trim_start().trim_start_matches(['"', '\'']);
-        let after = rest.strip_prefix(entry.name.as_str());
-        after.is_some_and(|after| !after.starts_with(|c: char| c.is_alphanumeric() || "-_./".contains(c)))
-    };
-    named.into_iter().find(stands).unwrap_or(0)
-}
-
-/// Where `part` first stands in `text` from `offset` on; the place of `offset` where it is folded over lines.
-fn place(text: &str, offset: usize, part: &str) -> Span {
-    let found = text.get(offset..).and_then(|rest| rest.find(part)).unwrap_or(0);
-    let head = text.get(..offset + found).unwrap_or("");
-    let row = head.bytes().filter(|byte| *byte == b'\n').count();
-    let column = head.chars().rev().take_while(|c| *c != '\n').count();
-    let from_one = |count: usize| u32::try_from(count).unwrap_or(u32::MAX - 1) + 1;
-    Span { row: from_one(row), column: from_one(column) }
 }

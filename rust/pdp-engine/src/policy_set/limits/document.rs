@@ -1,5 +1,6 @@
 //! A limit list as people write it.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -110,11 +111,12 @@ impl<'de> Visitor<'de> for ReadOverrides {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Overrides, A::Error> {
         let mut overrides: Vec<(String, OverrideEntry)> = Vec::new();
+        let mut seen = HashSet::new();
         while let Some((tenant, entry)) = map.next_entry::<String, OverrideEntry>()? {
             if tenant.is_empty() {
                 return Err(de::Error::custom("a tenant's name is empty"));
             }
-            if overrides.iter().any(|(other, _)| *other == tenant) {
+            if !seen.insert(tenant.clone()) {
                 return Err(de::Error::custom(format!("tenant `{tenant}` stands twice")));
             }
             overrides.push((tenant, entry));

@@ -3,6 +3,7 @@
 mod compile;
 mod descriptor;
 mod document;
+mod place;
 mod terms;
 
 #[cfg(test)]

@@ -4,13 +4,15 @@ use pdp_policy::{EvalError, Value};
 
 use super::{Match, Question};
 use crate::decision::ReasonCode;
-use crate::limit::{KeyError, encode_key, push_part};
+use crate::limit::{Algorithm, KeyError, Limit, encode_key, push_part};
 use crate::outcome;
 use crate::policy_set::{LimitList, LimitRule};
-use crate::request::Text;
+use crate::request::{LimitSpend, SpendLimit, Text};
 
 /// Most hits that one request costs.
 pub(super) const MAX_COST: i64 = 1_000_000_000;
+/// Name of a limit that a request brings along.
+const BROUGHT: &str = "override";
 
 /// Why a limit cannot be asked.
 pub(super) struct Fault {
@@ -60,6 +62,22 @@ pub(super) fn of_rule(
         own.unwrap_or(limit.hits)
     };
     Ok(Demand { key, hits })
+}
+
+/// The limit that the descriptor set at `at` brings along, with its key and hits.
+///
+/// One of 0 hits is a limit of one hit that each request exceeds: no counter holds less.
+pub(super) fn brought(
+    at: usize,
+    set: &[(Text, Text)],
+    limit: SpendLimit,
+    spend: &LimitSpend,
+) -> Result<(Limit, Demand), Fault> {
+    let own = spend.descriptor_hits.get(at).copied().flatten().unwrap_or(spend.hits);
+    let hits = if limit.limit == 0 { own.max(1).saturating_add(1) } else { own };
+    let key = encode_key(set.iter().flat_map(|(key, value)| [&**key, &**value])).map_err(unkeyed)?;
+    let limit = Limit::new(BROUGHT, Algorithm::FixedWindow, limit.limit.max(1), limit.window);
+    Ok((limit, Demand { key, hits }))
 }
 
 /// The matched entries of a request as `key_value.key_value`, as envoyproxy/ratelimit labels its metrics.

@@ -69,7 +69,7 @@ struct Want {
 enum Wanted {
     /// A rule of a limit list, by position.
     Rule(usize),
-    /// One that a Rego policy made.
+    /// One that a Rego policy made, or the request brought along.
     Own(Box<Limit>),
 }
 
@@ -124,12 +124,37 @@ impl LimitPlan {
             }
             let mut question = Question { evaluators, request, inputs: input, policy, now };
             match &policy.body {
-                Body::Limits(list) => plan.listed(position, policy, list, &mut question),
+                Body::Limits(list) => {
+                    plan.listed(position, policy, list, &mut question);
+                    plan.brought(position, policy, request);
+                }
                 Body::Rules { .. } => plan.returned(position, policy, &mut question),
             }
         }
         plan.wants.sort_by_key(|want| (want.group, want.position));
         plan
+    }
+
+    /// Plans the limits that the request's descriptors bring along, under the first policy of its domain.
+    fn brought(&mut self, position: u32, policy: &Policy, request: &Request) {
+        let spend = &request.facts.limit;
+        for (at, set) in spend.descriptor_sets.iter().enumerate() {
+            let taken = self.wants.iter().any(|want| want.descriptor == Some(at));
+            let Some(limit) = spend.brought(at).filter(|_| !taken) else { continue };
+            match demand::brought(at, set, limit, spend) {
+                Ok((limit, demand)) => self.wants.push(Want {
+                    position,
+                    limit: Wanted::Own(Box::new(limit)),
+                    descriptor: Some(at),
+                    key: demand.key,
+                    hits: demand.hits,
+                    estimated: true,
+                    peek: demand.hits == 0,
+                    group: group(policy, position, None),
+                }),
+                Err(fault) => self.fail(position, policy, &fault),
+            }
+        }
     }
 
     /// Plans the limits of a list.
@@ -168,6 +193,8 @@ impl LimitPlan {
         let of_rule = |rule, descriptor| Match { position, rule, descriptor };
         let candidates: Vec<Match> = if list.domain.is_some() {
             let sets = question.request.facts.limit.descriptor_sets.iter().enumerate();
+            let brings = &question.request.facts.limit;
+            let sets = sets.filter(|(at, _)| brings.brought(*at).is_none());
             sets.filter_map(|(at, set)| Some(of_rule(list.descriptors.find(set)?, Some(at)))).collect()
         } else {
             (0..list.rules.len()).map(|rule| of_rule(rule, None)).collect()
@@ -291,7 +318,7 @@ fn enforced(set: &PolicySet, position: u32) -> bool {
 }
 
 /// The rule behind a want, where a list holds it.
-fn rule_of<'a>(set: &'a PolicySet, position: u32, rule: usize) -> Option<(&'a Policy, &'a LimitRule)> {
+fn rule_of(set: &PolicySet, position: u32, rule: usize) -> Option<(&Policy, &LimitRule)> {
     let policy = set.policy(position)?;
     match &policy.body {
         Body::Limits(list) => list.rules.get(rule).map(|rule| (policy, rule)),
