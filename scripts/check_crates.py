@@ -14,7 +14,7 @@ ALLOWED: dict[str, set[str]] = {
     "pdp-policy": set(),
     "pdp-proto": set(),
     "pdp-engine": {"pdp-policy"},
-    "pdp-state": {"pdp-engine"},
+    "pdp-state": {"pdp-engine", "pdp-policy"},
     "pdp-load": {"pdp-proto"},
     "pdp-server": {"pdp-engine", "pdp-policy", "pdp-proto", "pdp-state"},
     "pdp-py": {"pdp-engine", "pdp-load", "pdp-policy", "pdp-proto", "pdp-server", "pdp-state"},

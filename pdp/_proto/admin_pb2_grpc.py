@@ -102,7 +102,8 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PutFacts(self, request, context):
-        """Stores fact documents: all or, where one is refused, none.
+        """Stores fact documents: all or, where one is refused, none. A version that is not above the stored one
+        is FAILED_PRECONDITION, naming the stored one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -123,7 +124,9 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchFacts(self, request, context):
-        """Tells of each change from now on, each document's in the order of its versions.
+        """Tells of each change from now on, each document's in the order of its versions. Where changes were
+        lost, because the caller reads too slowly or the store was away, the stream ends with DATA_LOSS: read
+        again what matters, and watch anew.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -6,7 +6,18 @@ import sys
 
 import typer
 
-from pdp.cli import _bench, _check, _config, _health, _limits, _serve, _test, _validate, _version
+from pdp.cli import (
+    _bench,
+    _check,
+    _config,
+    _facts,
+    _health,
+    _limits,
+    _serve,
+    _test,
+    _validate,
+    _version,
+)
 from pdp.cli._exit import ExitCode, code_of
 from pdp.cli._output import failure
 from pdp.errors import PdpError
@@ -30,6 +41,7 @@ app.command("test")(_test.test)
 app.command("bench")(_bench.bench)
 app.command("version")(_version.version)
 app.add_typer(_config.app, name="config")
+app.add_typer(_facts.app, name="facts")
 app.add_typer(_limits.app, name="limits")
 
 

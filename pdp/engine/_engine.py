@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pdp import _core
+from pdp._proto import admin_pb2 as admin_pb
 from pdp._proto import decision_pb2 as pb
 from pdp.config import Config
 from pdp.engine._sample import sample_policies
@@ -16,6 +17,9 @@ from pdp.model import CheckRequest, CheckResult, Decision, LimitStatus
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
+    from datetime import timedelta
+
+    from pdp.model import FactPut
 
 _read_response = pb.CheckResponse.FromString
 
@@ -105,6 +109,18 @@ class Engine:
         message = decision.to_report(hits)
         answer = pb.ReportUsageResponse.FromString(self._core.report_usage(message.SerializeToString()))
         return tuple(LimitStatus.from_proto(one) for one in answer.limits)
+
+    def put_facts(self, puts: Sequence[FactPut], ttl: timedelta | None = None) -> tuple[int, ...]:
+        """Stores facts, of one tenant, or none of them; the version of each.
+
+        Raises:
+            RequestError: When nothing was stored; `field` names the document at fault.
+        """
+        request = admin_pb.PutFactsRequest(facts=[one.to_proto(at) for at, one in enumerate(puts)])
+        if ttl is not None:
+            request.ttl.FromTimedelta(ttl)
+        answer = self._core.put_facts(request.SerializeToString())
+        return tuple(admin_pb.PutFactsResponse.FromString(answer).versions)
 
     def reload(self) -> str:
         """Builds the policy set anew, swaps it in whole and returns its revision.

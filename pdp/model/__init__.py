@@ -12,6 +12,15 @@ from pdp.model._explanation import (
     ShadowResult,
     Verdict,
 )
+from pdp.model._fact import (
+    Fact,
+    FactChange,
+    FactKind,
+    FactName,
+    FactPut,
+    Facts,
+    puts_from_document,
+)
 from pdp.model._parts import (
     Behaviour,
     Destination,
@@ -38,7 +47,13 @@ __all__ = [
     "DestinationKind",
     "Device",
     "Effect",
+    "Fact",
+    "FactChange",
+    "FactKind",
+    "FactName",
+    "FactPut",
     "FactUse",
+    "Facts",
     "Finding",
     "Function",
     "HttpRequest",
@@ -56,5 +71,6 @@ __all__ = [
     "Tier",
     "Transport",
     "Verdict",
+    "puts_from_document",
     "request_from_mapping",
 ]

@@ -2,29 +2,34 @@
 
 A file holds `given`, requests by name, and `cases`. A case takes a request `from`
 there, or has a `request` of its own, changes it by `set` and `unset` (dotted paths),
-and says what to `expect`: `effect`, verdicts by question (`effect`, `codes`, `details`,
-`policy_ids`), `obligations`, `findings`, `limits`, `shadow` and `masked_hides`, texts that
-the masked payload must not hold. Of a mapping the expected keys are compared; a list
-must be as long as expected.
+may store facts first (`stored_facts`: documents with `kind`, `id`, `value` and where
+wanted `version`, `source` and `age`, such as `20m`), and says what to `expect`:
+`effect`, verdicts by question (`effect`, `codes`, `details`, `policy_ids`),
+`obligations`, `findings`, `limits`, `shadow` and `masked_hides`, texts that the masked
+payload must not hold. Of a mapping the expected keys are compared; a list must be as
+long as expected.
 """
 
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from pdp.errors import DocumentError
-from pdp.model import CheckRequest, Decision, request_from_mapping
+from pdp.model import CheckRequest, Decision, FactPut, puts_from_document, request_from_mapping
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_CASE_KEYS = frozenset({"name", "from", "request", "set", "unset", "expect"})
+_CASE_KEYS = frozenset({"name", "from", "request", "set", "unset", "stored_facts", "expect"})
 _LISTS = ("obligations", "findings", "limits", "shadow")
+_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _EXPECT_KEYS = frozenset({"effect", "questions", "masked_hides", *_LISTS})
 
 
@@ -37,12 +42,14 @@ class Case:
         file: File it stands in.
         request: The request.
         expect: What it must get.
+        stored_facts: Facts to store before it is asked.
     """
 
     name: str
     file: str
     request: CheckRequest
     expect: Mapping[str, Any]
+    stored_facts: tuple[FactPut, ...] = ()
 
 
 def read_cases(file: Path) -> tuple[Case, ...]:
@@ -82,7 +89,26 @@ def _case(entry: Any, given: Mapping[str, Any], path: str) -> Case:
         request = request_from_mapping(document)
     except DocumentError as fault:
         raise DocumentError(f"{path}.{fault.path}", fault.message) from fault
-    return Case(entry["name"], path.split(": ", maxsplit=1)[0], request, entry.get("expect") or {})
+    stored = tuple(
+        _stored(one, request.tenant, f"{path}.stored_facts[{at}]")
+        for at, one in enumerate(entry.get("stored_facts") or ())
+    )
+    return Case(entry["name"], path.split(": ", maxsplit=1)[0], request, entry.get("expect") or {}, stored)
+
+
+def _stored(entry: Any, tenant: str | None, path: str) -> FactPut:
+    """A fact to store, whose age counts from now."""
+    content = dict(entry) if isinstance(entry, dict) else {}
+    age = str(content.pop("age", "0s"))
+    parts = re.fullmatch(r"([0-9]{1,9})([smhd])", age)
+    if parts is None:
+        raise DocumentError(f"{path}.age", f"`{age}` is no duration: write a number and s, m, h or d")
+    observed_at = datetime.now(UTC) - timedelta(seconds=int(parts[1]) * _UNITS[parts[2]])
+    try:
+        (put,) = puts_from_document({"tenant": tenant or "", **content}, source="case")
+    except DocumentError as fault:
+        raise DocumentError(f"{path}.{fault.path}", fault.message) from fault
+    return replace(put, observed_at=put.observed_at or observed_at)
 
 
 def _put(document: dict[str, Any], path: list[str], value: Any) -> None:

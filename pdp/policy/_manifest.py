@@ -25,6 +25,7 @@ class PolicyEntry:
         source: Source file, relative to the policy directory.
         libraries: Further Rego modules.
         data: Data files; each is `data.<stem>`.
+        required_facts: Kinds of stored facts without which the policy is not asked.
     """
 
     id: str
@@ -33,6 +34,7 @@ class PolicyEntry:
     source: str
     libraries: tuple[str, ...] = ()
     data: tuple[str, ...] = ()
+    required_facts: tuple[str, ...] = ()
 
     @property
     def test(self) -> str:
@@ -57,10 +59,15 @@ def read_entries(policies: Path) -> tuple[PolicyEntry, ...]:
                 entry["source"],
                 tuple(entry.get("libraries") or ()),
                 tuple(entry.get("data") or ()),
+                tuple(
+                    kind
+                    for kind, fact in (entry.get("stored_facts") or {}).items()
+                    if (fact or {}).get("required", True)
+                ),
             )
             for entry in manifest["policies"]
         )
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as fault:
+    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as fault:
         message = f"cannot be read: {fault}".splitlines()[0]
         raise PolicySetError([Diagnostic(MANIFEST, 0, 0, "unreadable", message)]) from fault
 

@@ -140,7 +140,12 @@ def _policy_report(directory: Path, entry: PolicyEntry) -> dict[str, Any] | None
         if not tests:
             return None
         modules = [_module(directory, name) for name in (*sources, *tests)]
-        question = {"modules": modules, "data": read_data(directory, entry), "kind": entry.kind}
+        question = {
+            "modules": modules,
+            "data": read_data(directory, entry),
+            "kind": entry.kind,
+            "required_facts": entry.required_facts,
+        }
         return _answer(_core.rego_tests(json.dumps(question)))
     if entry.engine == "cel" and (directory / entry.test).is_file():
         question = {"policy": _module(directory, entry.source), "tests": _module(directory, entry.test)}
@@ -174,6 +179,8 @@ def _run_cases(directory: Path, file: Path) -> Iterator[TestResult]:
     for case in read_cases(file):
         began = time.perf_counter()
         try:
+            if case.stored_facts:
+                engine.put_facts(case.stored_facts)
             faults = mismatches(case, engine.check(case.request))
             outcome = Outcome.FAIL if faults else Outcome.PASS
         except RequestError as fault:

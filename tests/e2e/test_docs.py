@@ -57,6 +57,7 @@ PYTHON = [(page, at) for page in PAGES for at in range(len(blocks(page, "python"
 def test_python_examples_run(page: Path, at: int, pdp_server: Addresses) -> None:
     """Each example runs as it stands, against a server of the sample estate."""
     code = blocks(page, "python")[at].replace("127.0.0.1:7070", pdp_server.decision)
+    code = code.replace("127.0.0.1:7071", pdp_server.admin or "")
     exec(compile(code, f"{page.name}[{at}]", "exec"), {})  # noqa: S102 - our own documentation
 
 

@@ -3,45 +3,73 @@
 //! Lists and maps exist whenever their message does; unset scalars are absent.
 
 use std::cell::OnceCell;
+use std::time::SystemTime;
 
 use pdp_policy::{Float, Input, Key, Map, Value};
 
 use crate::dlp::Finding;
+use crate::fact::{Age, FactDocument, FactKinds, StoredFacts};
+use crate::policy_set::Policy;
 use crate::request::{
     Behaviour, Destination, DestinationKind, Device, Facts, Function, HttpRequest, Labels, LimitSpend,
-    Location, Payload, Resource, Subject, Text, Transport,
+    Location, Payload, Request, Resource, Subject, Text, Transport,
 };
 
-/// The document of one request, built when a policy is first evaluated: a memoised answer needs none.
+/// The documents of one request, each built when a policy is first evaluated on it: a memoised
+/// answer needs none.
+///
+/// A policy sees the stored facts that it names and no others, so that what it answers does not
+/// hang on the policies beside it. There is one document for each set of kinds that some policy names.
 pub(crate) struct LazyInput<'a> {
-    facts: &'a Facts,
+    request: &'a Request,
     findings: Option<&'a [Finding]>,
-    input: OnceCell<Input>,
+    now: SystemTime,
+    built: Built,
+}
+
+/// Documents that were needed so far.
+#[derive(Default)]
+pub(crate) struct Built {
+    /// For policies that name no stored facts: most of them.
+    plain: OnceCell<Input>,
+    /// By the number of the set of kinds.
+    stored: OnceCell<Box<[OnceCell<Input>; FactKinds::SETS]>>,
 }
 
 impl<'a> LazyInput<'a> {
-    pub(crate) fn new(facts: &'a Facts, findings: Option<&'a [Finding]>) -> Self {
-        Self { facts, findings, input: OnceCell::new() }
+    pub(crate) fn new(request: &'a Request, findings: Option<&'a [Finding]>, now: SystemTime) -> Self {
+        Self { request, findings, now, built: Built::default() }
     }
 
-    /// Goes on from a document that [`Self::into_built`] gave.
-    pub(crate) fn built(facts: &'a Facts, input: Option<Input>) -> Self {
-        Self { facts, findings: None, input: input.map_or_else(OnceCell::new, OnceCell::from) }
+    /// Goes on from documents that [`Self::into_built`] gave.
+    pub(crate) fn built(request: &'a Request, now: SystemTime, built: Built) -> Self {
+        Self { request, findings: None, now, built }
     }
 
-    /// The document, where it was needed so far.
-    pub(crate) fn into_built(self) -> Option<Input> {
-        self.input.into_inner()
+    /// The documents that were needed so far.
+    pub(crate) fn into_built(self) -> Built {
+        self.built
     }
 
-    pub(crate) fn get(&self) -> &Input {
-        self.input.get_or_init(|| Input::new(document(self.facts, self.findings)))
+    /// What `policy` sees.
+    pub(crate) fn of(&self, policy: &Policy) -> &Input {
+        let kinds = policy.stored_kinds;
+        let facts = &self.request.facts;
+        let inputs = (!kinds.is_empty()).then(|| self.built.stored.get_or_init(Box::default));
+        match inputs.and_then(|inputs| inputs.get(kinds.number())) {
+            None => self.built.plain.get_or_init(|| Input::new(document(facts, self.findings, None))),
+            Some(input) => input.get_or_init(|| {
+                let stored = stored(&self.request.stored, kinds, self.now);
+                Input::new(document(facts, self.findings, Some(stored)))
+            }),
+        }
     }
 }
 
-/// Builds the document. `findings` are given for an egress question only.
-pub(crate) fn document(facts: &Facts, findings: Option<&[Finding]>) -> Value {
-    let mut fields = Fields::with_capacity(15);
+/// Builds the document. `findings` are given for an egress question only, `stored` for a policy
+/// that names stored facts.
+pub(crate) fn document(facts: &Facts, findings: Option<&[Finding]>, stored: Option<Map>) -> Value {
+    let mut fields = Fields::with_capacity(16);
     fields.text("tenant", facts.tenant.as_ref());
     fields.text("action", facts.action.as_ref());
     fields.message("subject", facts.subject.as_ref().map(subject));
@@ -56,7 +84,26 @@ pub(crate) fn document(facts: &Facts, findings: Option<&[Finding]>) -> Value {
     fields.message("location", facts.location.as_ref().map(location));
     fields.message("behaviour", facts.behaviour.as_ref().map(behaviour));
     fields.message("context", facts.context.clone());
+    fields.message("facts", stored);
     Value::Map(fields.finish())
+}
+
+/// The stored facts of `kinds` that were found.
+pub(crate) fn stored(stored: &StoredFacts, kinds: FactKinds, now: SystemTime) -> Map {
+    let mut fields = Fields::with_capacity(4);
+    for (kind, document) in stored.found().filter(|(kind, _)| kinds.contains(*kind)) {
+        fields.message(kind.name(), Some(stored_fact(document, now)));
+    }
+    fields.finish()
+}
+
+fn stored_fact(document: &FactDocument, now: SystemTime) -> Map {
+    let mut fields = Fields::with_capacity(4);
+    fields.message("value", Some(document.value.clone()));
+    fields.put("age_seconds", Value::Int(Age::of(document.observed_at, now).seconds()));
+    fields.put("version", Value::Int(i64::try_from(document.version).unwrap_or(i64::MAX)));
+    fields.text("source", Some(&document.source));
+    fields.finish()
 }
 
 /// Collects the fields of one message.

@@ -20,6 +20,7 @@ pub use decision::{
     Decision, Effect, FactUse, FindingAction, LimitStatus, Obligation, Question, Reason, ReasonCode,
     ReportedFinding, ShadowResult, Tier, Verdict,
 };
+pub use fact::{FactDocument, FactKind, FactName, FactReading, FactStore, StoredFacts};
 pub use policy_set::{EngineKind, LoadOptions, Mode, PolicyInfo, PolicySet, Settling, UsageFault};
 pub use reply::Reply;
 pub use request::{

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use pdp_policy::{Float, Map};
 
 use crate::decision::Question;
+use crate::fact::StoredFacts;
 
 /// Text shared between the request, its input document and the engines.
 pub type Text = Arc<str>;
@@ -28,6 +29,8 @@ pub struct Request {
     pub facts: Facts,
     /// When the supplied fact groups were observed; not visible to policies.
     pub observed: Observed,
+    /// What a store said of the documents that the request's policies name.
+    pub stored: StoredFacts,
     /// Limits are read and not spent: what would this request be told?
     pub preview: bool,
     /// Hits are an estimate that a report corrects; the decision names what was spent.

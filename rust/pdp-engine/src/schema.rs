@@ -5,6 +5,7 @@
 use pdp_policy::schema::{Field, Schema, Shape};
 
 use crate::decision::Question;
+use crate::fact::FactKind;
 
 const fn optional(name: &'static str, shape: Shape) -> Field {
     Field { name, shape, guaranteed: false }
@@ -35,6 +36,7 @@ pub const REQUEST: Schema = Schema {
         optional("location", Shape::Message(LOCATION)),
         optional("behaviour", Shape::Message(BEHAVIOUR)),
         optional("context", OPEN),
+        optional("facts", Shape::Message(FACTS)),
         optional("now", Shape::Now),
     ],
     // CEL reserves the word `function`.
@@ -127,6 +129,35 @@ const LOCATION: &[Field] = &[
 
 const BEHAVIOUR: &[Field] = &[optional("score", Shape::Float), always("signals", TEXTS)];
 
+const FACTS: &[Field] = &[
+    optional("subject", Shape::Message(FACT)),
+    optional("device", Shape::Message(FACT)),
+    optional("function", Shape::Message(FACT)),
+    optional("destination", Shape::Message(FACT)),
+];
+
+const FACT: &[Field] = &[
+    always("value", OPEN),
+    always("age_seconds", Shape::Int),
+    always("version", Shape::Int),
+    always("source", Shape::Text),
+];
+
+/// Input paths that are there whenever a policy that requires stored facts of `kinds` is evaluated.
+#[must_use]
+pub fn guaranteed_facts(kinds: &[FactKind]) -> Vec<String> {
+    let mut paths = Vec::new();
+    for kind in kinds {
+        let fact = format!("input.facts.{}", kind.name());
+        paths.extend(FACT.iter().map(|field| format!("{fact}.{}", field.name)));
+        paths.push(fact);
+    }
+    if !paths.is_empty() {
+        paths.push("input.facts".to_owned());
+    }
+    paths
+}
+
 /// Input paths that are there whenever a policy of this kind is evaluated: the
 /// messages its question requires, with their guaranteed fields.
 #[must_use]
@@ -151,12 +182,15 @@ pub fn guaranteed(kind: Question) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fact::{FactDocument, FactKinds, FactReading, StoredFacts};
     use crate::input;
     use crate::request::{
         Behaviour, Destination, Device, Facts, Function, HttpRequest, Location, Payload, Resource, Subject,
         Transport,
     };
     use pdp_policy::{Map, Value};
+    use std::sync::Arc;
+    use std::time::SystemTime;
 
     /// Facts with every message present and every optional field absent.
     fn sparse() -> Facts {
@@ -206,6 +240,22 @@ mod tests {
         }
     }
 
+    /// A document of every kind.
+    fn stored() -> Option<Map> {
+        let document = FactDocument {
+            value: Map::default(),
+            version: 1,
+            source: "mdm".into(),
+            observed_at: SystemTime::UNIX_EPOCH,
+        };
+        let mut stored = StoredFacts::default();
+        for kind in FactKind::ALL {
+            stored.put(kind, FactReading::Found(Arc::new(document.clone())));
+        }
+        let kinds = FactKind::ALL.into_iter().collect::<FactKinds>();
+        Some(input::stored(&stored, kinds, SystemTime::UNIX_EPOCH))
+    }
+
     fn assert_guaranteed(fields: &[Field], value: &Value, path: &str) {
         for field in fields.iter().filter(|field| field.guaranteed) {
             assert!(value.get(field.name).is_some(), "{path}.{} is guaranteed and absent", field.name);
@@ -214,7 +264,7 @@ mod tests {
 
     #[test]
     fn guaranteed_fields_are_there_when_all_that_is_optional_is_not() {
-        let document = input::document(&sparse(), Some(&[]));
+        let document = input::document(&sparse(), Some(&[]), stored());
         for field in REQUEST.fields {
             if let (Shape::Message(fields), Some(value)) = (field.shape, document.get(field.name)) {
                 assert_guaranteed(fields, value, field.name);
@@ -224,7 +274,7 @@ mod tests {
 
     #[test]
     fn document_holds_only_declared_names() {
-        let document = input::document(&sparse(), Some(&[]));
+        let document = input::document(&sparse(), Some(&[]), stored());
         for (key, value) in document.as_map().unwrap() {
             let field = REQUEST.fields.iter().find(|field| field.name == key.as_str()).unwrap();
             let Shape::Message(fields) = field.shape else { continue };
@@ -237,5 +287,14 @@ mod tests {
                 );
             }
         }
+    }
+    #[test]
+    fn every_path_guaranteed_of_a_required_fact_is_there() {
+        let document = input::document(&sparse(), None, stored());
+        for path in guaranteed_facts(&FactKind::ALL) {
+            let found = path.split('.').skip(1).try_fold(&document, |at, step| at.get(step));
+            assert!(found.is_some(), "{path} is guaranteed and absent");
+        }
+        assert!(guaranteed_facts(&[]).is_empty());
     }
 }

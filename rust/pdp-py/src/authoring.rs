@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use pdp_engine::{LoadOptions, PolicySet, Question, schema};
+use pdp_engine::{FactKind, LoadOptions, PolicySet, Question, schema};
 use pdp_policy::rego::{self, QueryFault, QueryOptions};
 use pdp_policy::schema::{Field, Schema, Shape};
 use pdp_policy::{Budget, Diagnostic, EvalError, Input, Source, Span, TestOutcome, TestResult, Value, cel};
@@ -31,6 +31,9 @@ struct RegoTests {
     #[serde(default)]
     data: Json,
     kind: Question,
+    /// Stored facts that the policy requires.
+    #[serde(default)]
+    required_facts: Vec<FactKind>,
 }
 
 #[derive(Deserialize)]
@@ -95,7 +98,8 @@ pub(crate) fn rego_tests(py: Python<'_>, document: &str) -> PyResult<String> {
     let tests: RegoTests = parse(document)?;
     released(py, move || {
         let modules: Vec<Source> = tests.modules.into_iter().map(Source::from).collect();
-        let guaranteed = schema::guaranteed(tests.kind);
+        let mut guaranteed = schema::guaranteed(tests.kind);
+        guaranteed.extend(schema::guaranteed_facts(&tests.required_facts));
         let guaranteed: Vec<&str> = guaranteed.iter().map(String::as_str).collect();
         match rego::run_tests(&modules, &object(&tests.data), &guaranteed) {
             Ok(report) => report_json(&report),

@@ -52,6 +52,12 @@ impl Engine {
         bytes(py, answer)
     }
 
+    /// Answers an encoded `PutFactsRequest` with an encoded `PutFactsResponse`.
+    fn put_facts<'py>(&self, py: Python<'py>, request: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+        let answer = released(py, || Ok(self.decider.put_facts_encoded(request)?.encode_to_vec()))?;
+        bytes(py, answer)
+    }
+
     /// Revision of the active policy set.
     #[getter]
     fn revision(&self) -> String {

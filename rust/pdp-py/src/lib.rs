@@ -8,6 +8,7 @@ mod engine;
 mod errors;
 mod events;
 mod expression;
+mod facts;
 mod guard;
 mod load;
 mod server;
@@ -34,6 +35,8 @@ mod _core {
     use super::events::{collect_events, take_events};
     #[pymodule_export]
     use super::expression::cel_expression;
+    #[pymodule_export]
+    use super::facts::{fact_key, fact_layout, read_key_secret};
     #[pymodule_export]
     use super::load::run_load;
     #[pymodule_export]

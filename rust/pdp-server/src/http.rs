@@ -93,11 +93,13 @@ async fn ready(State(probes): State<Probes>) -> impl IntoResponse {
 async fn metrics(State(probes): State<Probes>) -> impl IntoResponse {
     let active = probes.reloader.decider().active();
     let store = probes.reloader.decider().store();
+    let mut state = store.metrics();
+    state.extend(probes.reloader.decider().facts().metrics());
     let snapshot = Snapshot {
         set: Some(active.set.clone()),
         reload_failed: !probes.reloader.last_failure().is_empty(),
         health: Some(store.health()),
-        state: store.metrics(),
+        state,
     };
     let text = probes.reloader.decider().metrics().render(&snapshot);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)

@@ -7,10 +7,10 @@ use pdp_policy::{Diagnostic, DiagnosticCode, Key, Map, Source, Span, Value, cel,
 
 use crate::decision::Question;
 use crate::policy_set::files::{Files, fault};
-use crate::policy_set::limits;
-use crate::policy_set::manifest::{EngineKind, Entry, Manifest};
+use crate::policy_set::manifest::{EngineKind, Entry, Manifest, StoredFactEntry};
 use crate::policy_set::selector::Selectors;
-use crate::policy_set::{Body, FactRequirement, Policy, PolicyInfo, PolicySet};
+use crate::policy_set::{Body, FactRequirement, Policy, PolicyInfo, PolicySet, StoredRequirement};
+use crate::policy_set::{fact_names, limits};
 use crate::schema;
 
 /// Name of the manifest inside a policy directory.
@@ -104,6 +104,12 @@ fn policy(entry: &Entry, files: &mut Files<'_>) -> Result<Policy, Vec<Diagnostic
         return Err(vec![fault(MANIFEST, DiagnosticCode::Document, &message)]);
     }
     let source = files.read(&entry.source).map_err(|fault| vec![fault])?;
+    let stored = stored_requirements(entry);
+    let stored_kinds = stored.iter().map(|it| it.kind).collect();
+    let read_unnamed = fact_names::unnamed(&source, entry.engine, stored_kinds);
+    if !read_unnamed.is_empty() {
+        return Err(read_unnamed);
+    }
     let body = match entry.engine {
         EngineKind::Rego => rego_body(entry, source, files)?,
         EngineKind::Cel => {
@@ -125,6 +131,8 @@ fn policy(entry: &Entry, files: &mut Files<'_>) -> Result<Policy, Vec<Diagnostic
         },
         selectors: Selectors::new(&entry.selectors),
         facts: requirements(entry),
+        stored,
+        stored_kinds,
         on_error: entry.on_error,
         cacheable_for: cacheable_for(entry, &body)?,
         budget: entry.budget,
@@ -140,15 +148,27 @@ fn requirements(entry: &Entry) -> Vec<FactRequirement> {
     entry.facts.iter().map(requirement).collect()
 }
 
-/// Only a pure policy's answer may be reused.
+fn stored_requirements(entry: &Entry) -> Vec<StoredRequirement> {
+    let requirement = |(kind, fact): (&_, &StoredFactEntry)| StoredRequirement {
+        kind: *kind,
+        max_age: fact.max_age,
+        required: fact.required,
+    };
+    entry.stored_facts.iter().map(requirement).collect()
+}
+
+/// Only the answer of a policy that is pure, and reads nothing that others may change, may be reused.
 fn cacheable_for(entry: &Entry, body: &Body) -> Result<Option<Duration>, Vec<Diagnostic>> {
     let pure = match body {
-        Body::Rules { program, .. } => program.is_pure() && entry.kind != Question::RateLimit,
+        Body::Rules { program, .. } => {
+            program.is_pure() && entry.kind != Question::RateLimit && entry.stored_facts.is_empty()
+        }
         Body::Limits(_) => false,
     };
     if entry.cacheable_for.is_some() && !pure {
         let message = format!(
-            "policy `{}`: `cacheable_for` needs a policy without time, randomness or counters: remove it",
+            "policy `{}`: `cacheable_for` needs a policy without time, randomness, counters or stored facts: \
+             remove it",
             entry.id
         );
         return Err(vec![fault(MANIFEST, DiagnosticCode::Document, &message)]);
@@ -163,6 +183,13 @@ fn rego_body(entry: &Entry, source: Source, files: &mut Files<'_>) -> Result<Bod
     for library in &entry.libraries {
         files.read(library).map_or_else(|fault| faults.push(fault), |module| modules.push(module));
     }
+    for library in modules.iter().skip(1) {
+        faults.extend(fact_names::unnamed(
+            library,
+            entry.engine,
+            entry.stored_facts.keys().copied().collect(),
+        ));
+    }
     let mut data = Vec::with_capacity(entry.data.len());
     for path in &entry.data {
         data_document(path, files).map_or_else(|fault| faults.push(fault), |pair| data.push(pair));
@@ -171,7 +198,9 @@ fn rego_body(entry: &Entry, source: Source, files: &mut Files<'_>) -> Result<Bod
         return Err(faults);
     }
     let data = Value::Map(Map::from_entries(data));
-    let guaranteed = schema::guaranteed(entry.kind);
+    let required = entry.stored_facts.iter().filter(|(_, fact)| fact.required).map(|(kind, _)| *kind);
+    let mut guaranteed = schema::guaranteed(entry.kind);
+    guaranteed.extend(schema::guaranteed_facts(&required.collect::<Vec<_>>()));
     let guaranteed: Vec<&str> = guaranteed.iter().map(String::as_str).collect();
     let source = rego::RegoSource {
         modules: &modules,

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
 use crate::decision::{Question, Tier};
+use crate::fact::FactKind;
 
 /// The manifest document.
 #[derive(Debug, Deserialize)]
@@ -43,6 +44,8 @@ pub(crate) struct Entry {
     pub(crate) selectors: SelectorEntry,
     #[serde(default)]
     pub(crate) facts: BTreeMap<FactGroup, FactEntry>,
+    #[serde(default)]
+    pub(crate) stored_facts: BTreeMap<FactKind, StoredFactEntry>,
     #[serde(default)]
     pub(crate) on_error: OnError,
     #[serde(default, deserialize_with = "optional_duration")]
@@ -103,6 +106,18 @@ pub(crate) struct FactEntry {
     pub(crate) max_age: Option<Duration>,
 }
 
+/// A stored fact that a policy reads.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StoredFactEntry {
+    /// Above which the fact denies.
+    #[serde(default, deserialize_with = "optional_duration")]
+    pub(crate) max_age: Option<Duration>,
+    /// Whether its absence denies.
+    #[serde(default = "yes")]
+    pub(crate) required: bool,
+}
+
 /// Budgets of a policy's own.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -159,6 +174,10 @@ impl FactGroup {
             Self::Behaviour => "behaviour",
         }
     }
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn team() -> Tier {

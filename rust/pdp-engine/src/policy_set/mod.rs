@@ -1,5 +1,6 @@
 //! A policy set: built whole from a directory, immutable, indexed.
 
+mod fact_names;
 mod files;
 mod limits;
 mod load;
@@ -20,6 +21,7 @@ pub(crate) use self::manifest::{FactGroup, optional_duration};
 use self::selector::{Index, Selectors};
 pub use self::usage::{Settling, UsageFault};
 use crate::decision::{Question, Tier};
+use crate::fact::{FactKind, FactKinds};
 use crate::limit::Limit;
 use crate::request::{Facts, Text};
 
@@ -49,6 +51,9 @@ pub(crate) struct Policy {
     pub(crate) info: PolicyInfo,
     pub(crate) selectors: Selectors,
     pub(crate) facts: Vec<FactRequirement>,
+    pub(crate) stored: Vec<StoredRequirement>,
+    /// The kinds among `stored`.
+    pub(crate) stored_kinds: FactKinds,
     pub(crate) on_error: OnError,
     pub(crate) cacheable_for: Option<Duration>,
     pub(crate) budget: BudgetOverride,
@@ -81,6 +86,14 @@ pub(crate) struct FactRequirement {
     pub(crate) max_age: Option<Duration>,
 }
 
+/// A stored fact that a policy reads.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StoredRequirement {
+    pub(crate) kind: FactKind,
+    pub(crate) max_age: Option<Duration>,
+    pub(crate) required: bool,
+}
+
 /// A policy set.
 pub struct PolicySet {
     revision: Text,
@@ -88,6 +101,8 @@ pub struct PolicySet {
     policies: Vec<Policy>,
     by_id: HashMap<Text, u32, ahash::RandomState>,
     indexes: [Index; 4],
+    /// Kinds of stored facts that some policy of each question reads.
+    stored_kinds: [FactKinds; 4],
     /// Limit lists that answer Envoy's rate limit service, by domain; in no index.
     domains: HashMap<Text, Vec<u32>, ahash::RandomState>,
 }
@@ -120,6 +135,7 @@ impl PolicySet {
         policies.sort_by(|a, b| (a.info.tier, &a.info.id).cmp(&(b.info.tier, &b.info.id)));
         let mut by_id = HashMap::default();
         let mut indexes: [Index; 4] = Default::default();
+        let mut stored_kinds = [FactKinds::default(); 4];
         let mut domains: HashMap<Text, Vec<u32>, ahash::RandomState> = HashMap::default();
         for (position, policy) in (0u32..).zip(&policies) {
             by_id.insert(policy.info.id.clone(), position);
@@ -131,8 +147,11 @@ impl PolicySet {
             } else if let Some(index) = indexes.get_mut(policy.info.kind.position()) {
                 index.insert(&policy.selectors, position);
             }
+            if let Some(kinds) = stored_kinds.get_mut(policy.info.kind.position()) {
+                *kinds = kinds.union(policy.stored_kinds);
+            }
         }
-        Self { revision, policies, by_id, indexes, domains }
+        Self { revision, policies, by_id, indexes, domains, stored_kinds }
     }
 
     pub(crate) fn policy(&self, position: u32) -> Option<&Policy> {
@@ -141,6 +160,25 @@ impl PolicySet {
 
     pub(crate) fn position(&self, policy_id: &str) -> Option<u32> {
         self.by_id.get(policy_id).copied()
+    }
+
+    /// Kinds of stored facts that policies which apply to the questions read.
+    pub(crate) fn stored_kinds(&self, questions: &[Question], facts: &Facts) -> FactKinds {
+        let mut kinds = FactKinds::default();
+        for question in questions {
+            // Costs nothing where no policy of the question reads any.
+            if self.stored_kinds.get(question.position()).is_none_or(|kinds| kinds.is_empty()) {
+                continue;
+            }
+            let selected = match question {
+                Question::RateLimit => self.select_limits(facts),
+                question => self.select(*question, facts),
+            };
+            for policy in selected.into_iter().filter_map(|at| self.policy(at)) {
+                kinds = kinds.union(policy.stored_kinds);
+            }
+        }
+        kinds
     }
 
     /// The limit of this name inside a policy, as it is for a tenant; `None` where the set has no such limit,

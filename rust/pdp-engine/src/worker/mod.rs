@@ -10,7 +10,6 @@ pub(crate) mod stage;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use pdp_policy::Input;
 use uuid::Uuid;
 
 pub use self::limits::Counted;
@@ -18,7 +17,8 @@ pub use self::options::{BudgetOptions, MemoStats, RequestFault, WorkerOptions};
 use crate::combine::plain;
 use crate::decision::{Decision, Effect, Obligation, Question, Reason, ReasonCode, Verdict};
 use crate::dlp::{self, Finding};
-use crate::input::LazyInput;
+use crate::fact::FactName;
+use crate::input::{Built, LazyInput};
 use crate::limit::{LimitDemand, LimitOutcome, LimitStore, Spend};
 use crate::memo::Memo;
 use crate::outcome::{self, Outcome};
@@ -40,8 +40,8 @@ pub struct Worker {
 /// A request whose limits are not yet spent. It borrows nothing, so that it can wait for a store.
 pub struct Pending {
     now: SystemTime,
-    /// The input document, where a policy has asked for it.
-    input: Option<Input>,
+    /// Input documents that policies have asked for.
+    built: Built,
     limits: Option<LimitPlan>,
 }
 
@@ -105,6 +105,13 @@ impl Worker {
         Ok(self.finish(request, pending, &outcomes, decision_id))
     }
 
+    /// Names the stored facts that policies need to answer the request: read them, and put what was
+    /// read into [`Request::stored`] before the request is decided.
+    #[must_use]
+    pub fn fact_names<'a>(&self, request: &'a Request) -> Vec<FactName<'a>> {
+        facts::names(&self.set, request)
+    }
+
     /// Finds out which limits the request spends.
     ///
     /// # Errors
@@ -116,12 +123,12 @@ impl Worker {
         if let Some(index) = request.required_policies.iter().position(|id| self.set.position(id).is_none()) {
             return Err(RequestFault::PolicyUnknown { index });
         }
-        let input = LazyInput::new(&request.facts, None);
+        let input = LazyInput::new(request, None, now);
         let limits = request
             .questions
             .contains(&Question::RateLimit)
             .then(|| LimitPlan::new(&self.set, &mut self.evaluators, request, &input, now));
-        Ok(Pending { now, input: input.into_built(), limits })
+        Ok(Pending { now, built: input.into_built(), limits })
     }
 
     /// Decides the request that `pending` began, given what the store said of [`Pending::spend`].
@@ -132,8 +139,8 @@ impl Worker {
         outcomes: &[LimitOutcome],
         decision_id: Uuid,
     ) -> Decision {
-        let Pending { now, input, limits } = pending;
-        let input = LazyInput::built(&request.facts, input);
+        let Pending { now, built, limits } = pending;
+        let input = LazyInput::built(request, now, built);
         let mut progress = Progress {
             verdicts: Vec::with_capacity(request.questions.len()),
             obligations: Vec::new(),
@@ -242,7 +249,7 @@ impl Worker {
         let outcome = match (refusal, &policy.body) {
             (Some((code, message)), _) => outcome::failure(policy, code, &message),
             (None, Body::Rules { grants, .. }) => {
-                Outcome::read(policy, *grants, self.evaluators.rules(position, input.get(), now))
+                Outcome::read(policy, *grants, self.evaluators.rules(position, input.of(policy), now))
             }
             (None, Body::Limits(_)) => Outcome::Abstain,
         };
@@ -273,7 +280,7 @@ impl Worker {
                 return;
             }
         };
-        let input = LazyInput::new(&request.facts, Some(&findings));
+        let input = LazyInput::new(request, Some(&findings), now);
         let stage = self.stage(Question::Egress, request, &input, now, &mut progress.memoised);
         let mut verdict = stage.verdict();
         let obligations: Vec<_> = stage.obligations().cloned().collect();
@@ -396,7 +403,8 @@ fn refusal(
 
 fn is_pure(set: &PolicySet, position: u32) -> bool {
     set.policy(position).is_some_and(|policy| match &policy.body {
-        Body::Rules { program, .. } => program.is_pure(),
+        // A stored fact changes, and ages, while the memo's key does not.
+        Body::Rules { program, .. } => program.is_pure() && policy.stored.is_empty(),
         Body::Limits(_) => false,
     })
 }

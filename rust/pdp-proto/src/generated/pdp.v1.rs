@@ -1951,7 +1951,8 @@ pub mod admin_service_client {
                 .insert(GrpcMethod::new("pdp.v1.AdminService", "GetStatus"));
             self.inner.unary(req, path, codec).await
         }
-        /// Stores fact documents: all or, where one is refused, none.
+        /// Stores fact documents: all or, where one is refused, none. A version that is not above the stored one
+        /// is FAILED_PRECONDITION, naming the stored one.
         pub async fn put_facts(
             &mut self,
             request: impl tonic::IntoRequest<super::PutFactsRequest>,
@@ -2026,7 +2027,9 @@ pub mod admin_service_client {
                 .insert(GrpcMethod::new("pdp.v1.AdminService", "DeleteFacts"));
             self.inner.unary(req, path, codec).await
         }
-        /// Tells of each change from now on, each document's in the order of its versions.
+        /// Tells of each change from now on, each document's in the order of its versions. Where changes were
+        /// lost, because the caller reads too slowly or the store was away, the stream ends with DATA_LOSS: read
+        /// again what matters, and watch anew.
         pub async fn watch_facts(
             &mut self,
             request: impl tonic::IntoRequest<super::WatchFactsRequest>,
@@ -2155,7 +2158,8 @@ pub mod admin_service_server {
             tonic::Response<super::GetStatusResponse>,
             tonic::Status,
         >;
-        /// Stores fact documents: all or, where one is refused, none.
+        /// Stores fact documents: all or, where one is refused, none. A version that is not above the stored one
+        /// is FAILED_PRECONDITION, naming the stored one.
         async fn put_facts(
             &self,
             request: tonic::Request<super::PutFactsRequest>,
@@ -2185,7 +2189,9 @@ pub mod admin_service_server {
             >
             + std::marker::Send
             + 'static;
-        /// Tells of each change from now on, each document's in the order of its versions.
+        /// Tells of each change from now on, each document's in the order of its versions. Where changes were
+        /// lost, because the caller reads too slowly or the store was away, the stream ends with DATA_LOSS: read
+        /// again what matters, and watch anew.
         async fn watch_facts(
             &self,
             request: tonic::Request<super::WatchFactsRequest>,

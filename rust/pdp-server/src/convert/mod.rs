@@ -5,6 +5,7 @@ mod decision;
 mod message;
 pub(crate) mod rate_limit;
 mod request;
+pub(crate) mod stored;
 mod wire;
 
 pub(crate) use decision::limit;

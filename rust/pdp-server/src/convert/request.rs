@@ -1,6 +1,6 @@
 //! A request as it travels, to a request as the engine trusts it.
 
-use pdp_engine::{Observed, Question, Request, Text};
+use pdp_engine::{Observed, Question, Request, StoredFacts, Text};
 use pdp_proto::v1 as proto;
 use pdp_proto::v1::ErrorReason;
 
@@ -24,6 +24,7 @@ pub fn request(from: &proto::CheckRequest) -> Result<Request, InvalidRequest> {
         questions: questions(&from.questions)?,
         facts,
         observed: observed(from)?,
+        stored: StoredFacts::default(),
         preview: from.limit.as_ref().is_some_and(|limit| limit.preview),
         report_later: from.limit.as_ref().is_some_and(|limit| limit.report_later),
     };

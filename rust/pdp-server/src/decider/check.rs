@@ -11,7 +11,7 @@ use std::time::{Instant, SystemTime};
 use futures_util::future::join_all;
 use pdp_engine::limit::{LimitOutcome, Usage};
 use pdp_engine::worker::Pending;
-use pdp_engine::{Decision, Reply, Request, Worker, reply};
+use pdp_engine::{Decision, FactKind, FactReading, Reply, Request, StoredFacts, Worker, reply};
 use pdp_proto::v1::{self as proto, ErrorDetail};
 use uuid::Uuid;
 
@@ -55,8 +55,17 @@ pub(super) struct Ticket {
 enum Stage<T> {
     /// It is decided.
     Decided(T),
+    /// Its stored facts are being read.
+    Reading(Box<Reading>),
     /// Its limits are being spent.
     Spending(Box<Spending>),
+}
+
+/// A check whose stored facts are being read.
+struct Reading {
+    request: Request,
+    kinds: Vec<FactKind>,
+    reply: Reply<Vec<FactReading>>,
 }
 
 /// A check whose limits are being spent.
@@ -75,12 +84,8 @@ impl<T: 'static> Check<T> {
         finish: Finish<T>,
         ticket: Ticket,
     ) -> Self {
-        let begun = seat.run(shared, ticket.deadline, |worker| {
-            let request = read()?;
-            // STORED FACTS: a first `Reply` is to be waited for here, for what `Worker::fact_names` asks
-            // of the `FactStore`; where it is not ready the check goes on from a stage of its own.
-            spend(shared, seat, worker, request, finish, ticket)
-        });
+        let begun = seat
+            .run(shared, ticket.deadline, |worker| with_facts(shared, seat, worker, read()?, finish, ticket));
         match begun {
             Ok(Stage::Decided(answer)) => Self::Done(Ok(answer)),
             Ok(stage) => Self::Waiting(Waiting {
@@ -116,6 +121,29 @@ impl<T: 'static> Future for Waiting<T> {
     }
 }
 
+/// Reads the stored facts that policies need, and goes on where they are there.
+fn with_facts<T>(
+    shared: &Shared,
+    seat: &Seat,
+    worker: &mut Worker,
+    mut request: Request,
+    finish: Finish<T>,
+    ticket: Ticket,
+) -> Result<Stage<T>, ErrorDetail> {
+    let names = worker.fact_names(&request);
+    if names.is_empty() {
+        return spend(shared, seat, worker, request, finish, ticket);
+    }
+    let kinds: Vec<_> = names.iter().map(|name| name.kind).collect();
+    match shared.state.facts.read(&names, ticket.now).ready() {
+        Ok(readings) => {
+            request.stored = StoredFacts::new(kinds, readings);
+            spend(shared, seat, worker, request, finish, ticket)
+        }
+        Err(reply) => Ok(Stage::Reading(Box::new(Reading { request, kinds, reply }))),
+    }
+}
+
 /// Spends the limits of `request`, and decides where their store has answered.
 fn spend<T>(
     shared: &Shared,
@@ -147,18 +175,37 @@ async fn resume<T>(
     finish: Finish<T>,
     ticket: Ticket,
 ) -> Answer<T> {
+    let stage = match stage {
+        Stage::Reading(reading) => {
+            let Reading { mut request, kinds, reply } = *reading;
+            request.stored = StoredFacts::new(kinds, reply.into_future().await);
+            in_time(ticket)?;
+            seat.run(&shared, ticket.deadline, |worker| {
+                spend(&shared, &seat, worker, request, finish, ticket)
+            })?
+        }
+        other => other,
+    };
     let Spending { request, pending, replies } = match stage {
         Stage::Decided(answer) => return Ok(answer),
         Stage::Spending(spending) => *spending,
+        // A check reads its facts once.
+        Stage::Reading(_) => return Err(errors::internal()),
     };
     let outcomes = flat(join_all(replies.into_iter().map(Reply::into_future)).await);
-    if ticket.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-        return Err(errors::deadline_passed());
-    }
+    in_time(ticket)?;
     seat.run(&shared, ticket.deadline, |worker| {
         let decision = decide(&seat, worker, &request, pending, &outcomes, ticket);
         Ok(finish(&shared, &request, decision))
     })
+}
+
+/// Refuses a check whose caller waits no more.
+fn in_time(ticket: Ticket) -> Result<(), ErrorDetail> {
+    match ticket.deadline {
+        Some(deadline) if deadline <= Instant::now() => Err(errors::deadline_passed()),
+        _ => Ok(()),
+    }
 }
 
 /// The outcomes of all groups, one after the other; those of a single group as they are.

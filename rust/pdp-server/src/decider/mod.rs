@@ -5,6 +5,7 @@
 
 pub(crate) mod batch;
 pub(crate) mod check;
+mod facts;
 mod identifier;
 mod report;
 mod seat;
@@ -23,8 +24,8 @@ use bytes::Buf;
 use pdp_engine::{PolicySet, Request, Text, Worker, WorkerOptions};
 use pdp_proto::envoy::service::ratelimit::v3::{RateLimitRequest, RateLimitResponse};
 use pdp_proto::v1::{self as proto, ErrorDetail, check_result::Outcome};
-use pdp_state::StateStore;
 use pdp_state::talkers::{TalkerOptions, Talkers};
+use pdp_state::{FactRegistry, StateStore};
 
 use self::check::{Answer, Check, Finish, Waiting};
 use crate::convert;
@@ -112,6 +113,12 @@ impl Decider {
     #[must_use]
     pub fn store(&self) -> &Arc<dyn StateStore> {
         &self.shared.state.store
+    }
+
+    /// Where stored facts are.
+    #[must_use]
+    pub fn facts(&self) -> &Arc<dyn FactRegistry> {
+        &self.shared.state.facts
     }
 
     /// Decides one request, waiting on this thread where its stores do not answer at once.

@@ -5,8 +5,12 @@ mod shared;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pdp_state::{Health, MemoryStore, MemoryStoreOptions, StateStore};
+use pdp_state::facts::RedisFacts;
+use pdp_state::{
+    FactOptions, FactRegistry, Health, MemoryFacts, MemoryStore, MemoryStoreOptions, StateStore,
+};
 
+pub use self::shared::name_secret;
 use crate::config::{ConfigError, StateConfig};
 use crate::decider::usage::UsageKey;
 
@@ -32,19 +36,28 @@ pub enum StateError {
 pub struct State {
     /// Counters.
     pub store: Arc<dyn StateStore>,
+    /// Stored facts.
+    pub facts: Arc<dyn FactRegistry>,
     /// Signs usage tokens.
     pub(crate) key: UsageKey,
 }
 
 impl State {
-    /// State in `store`. Usage tokens are signed with `secret`; without one they are good on this node,
-    /// until it ends.
+    /// State in `store`, with facts in memory. Usage tokens are signed with `secret`; without one they are
+    /// good on this node, until it ends.
     ///
     /// # Errors
     /// [`StateError::Random`].
     pub fn new(store: Arc<dyn StateStore>, secret: Option<&[u8]>) -> Result<Self, StateError> {
         let key = secret.map_or_else(UsageKey::random, |secret| Ok(UsageKey::derived(secret)))?;
-        Ok(Self { store, key })
+        let facts = Arc::new(MemoryFacts::new(&FactOptions::default()));
+        Ok(Self { store, facts, key })
+    }
+
+    /// The same with stored facts in `facts`.
+    #[must_use]
+    pub fn with_facts(self, facts: Arc<dyn FactRegistry>) -> Self {
+        Self { facts, ..self }
     }
 }
 
@@ -54,18 +67,34 @@ impl State {
 /// [`StateError`]. A shared store that does not answer now is none: it is asked again.
 pub fn open(config: &StateConfig) -> Result<State, StateError> {
     let secret = config.key_secret()?;
-    State::new(open_store(config, secret.as_deref())?, secret.as_deref())
+    let secret = secret.as_deref();
+    let options = fact_options(config);
+    let Some(url) = &config.redis_url else {
+        let state = State::new(memory(config), secret)?;
+        return Ok(state.with_facts(Arc::new(MemoryFacts::new(&options))));
+    };
+    let (store, hub) = shared::open(url, config, secret)?;
+    let facts = RedisFacts::open(hub, &options);
+    let facts = facts.map_err(|error| StateError::Store(format!("no thread for facts: {error}")))?;
+    Ok(State::new(store, secret)?.with_facts(Arc::new(facts)))
 }
 
-fn open_store(config: &StateConfig, secret: Option<&[u8]>) -> Result<Arc<dyn StateStore>, StateError> {
-    if let Some(url) = &config.redis_url {
-        return Ok(shared::open(url, config, secret)?);
+/// Bounds of stored facts.
+fn fact_options(config: &StateConfig) -> FactOptions {
+    FactOptions {
+        memory_bytes: config.facts_cache_bytes,
+        cache_bytes: config.facts_cache_bytes,
+        max_stale: Duration::from_millis(config.facts_max_stale_ms),
+        ..FactOptions::default()
     }
-    Ok(Arc::new(MemoryStore::new(MemoryStoreOptions {
+}
+
+fn memory(config: &StateConfig) -> Arc<MemoryStore> {
+    Arc::new(MemoryStore::new(MemoryStoreOptions {
         max_keys: config.max_keys,
         replay_window: Duration::from_millis(config.replay_window_ms),
         ..MemoryStoreOptions::default()
-    })))
+    }))
 }
 
 /// Logs each change of the store's health, once, for as long as it is polled.

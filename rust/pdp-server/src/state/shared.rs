@@ -4,22 +4,24 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pdp_state::redis::{PrivateKey, RedisOptions, RedisOptionsError, RedisStore, RedisTls, Secret};
+use pdp_state::redis::{Hub, PrivateKey, RedisOptions, RedisOptionsError, RedisStore, RedisTls, Secret};
 use pdp_state::{LeaseOptions, LeasedStore};
 
 use super::StateError;
 use crate::config::{self, ConfigError, StateConfig};
 
-/// Opens the store at `url`, with leases in front. One that does not answer now is asked again.
+/// Opens the store at `url`, with leases in front, and tells what others may share of it. One that does
+/// not answer now is asked again.
 pub(super) fn open(
     url: &config::Secret,
     config: &StateConfig,
     key_secret: Option<&[u8]>,
-) -> Result<Arc<LeasedStore<RedisStore>>, StateError> {
+) -> Result<(Arc<LeasedStore<RedisStore>>, Arc<Hub>), StateError> {
     let options = options(url, config, key_secret)?;
     let leases = LeaseOptions { replay_window: options.replay_window, ..LeaseOptions::default() };
     let store = RedisStore::connect(options).map_err(refused)?;
-    Ok(Arc::new(LeasedStore::new(store, leases)))
+    let hub = store.hub();
+    Ok((Arc::new(LeasedStore::new(store, leases)), hub))
 }
 
 fn options(
@@ -31,7 +33,7 @@ fn options(
     options.timeout = Duration::from_millis(config.timeout_ms);
     options.connect_timeout = Duration::from_millis(config.connect_timeout_ms);
     options.replay_window = Duration::from_millis(config.replay_window_ms);
-    options.key_secret = key_secret.map(|bytes| Secret::new(hex(bytes)));
+    options.key_secret = key_secret.map(|bytes| Secret::new(name_secret(bytes)));
     if let Some(username) = &config.username {
         options.username = Some(username.clone());
     }
@@ -68,7 +70,9 @@ fn file(key: &'static str, path: Option<&Path>) -> Result<Option<Vec<u8>>, Confi
     })
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// What names of keys are hashed with, given the configured secret.
+#[must_use]
+pub fn name_secret(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

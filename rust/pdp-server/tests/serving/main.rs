@@ -12,6 +12,7 @@ mod batch;
 mod drain;
 mod embedded;
 mod encryption;
+mod facts;
 mod limits;
 mod operation;
 mod overload;

@@ -87,11 +87,11 @@ pub struct Failure {
 }
 
 impl Failure {
-    pub(super) fn new(kind: FailureKind, executed: Executed, message: impl Into<String>) -> Self {
+    pub(crate) fn new(kind: FailureKind, executed: Executed, message: impl Into<String>) -> Self {
         Self { kind, executed, message: message.into() }
     }
 
-    pub(super) fn connect(message: impl Into<String>) -> Self {
+    pub(crate) fn connect(message: impl Into<String>) -> Self {
         Self::new(FailureKind::Connect, Executed::No, message)
     }
 
@@ -100,7 +100,7 @@ impl Failure {
     }
 
     /// Of a call that was sent.
-    pub(super) fn sent(error: &RedisError) -> Self {
+    pub(crate) fn sent(error: &RedisError) -> Self {
         if matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension) {
             return Self::answered(error);
         }

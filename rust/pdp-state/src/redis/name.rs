@@ -56,6 +56,15 @@ pub struct Tag(u64);
 pub struct Key([u8; LENGTH]);
 
 impl Key {
+    /// Bytes of every key.
+    pub const LENGTH: usize = LENGTH;
+
+    /// The key of these bytes, where they are as many as a key has.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+
     /// Its bytes, all of them ASCII.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {

@@ -50,7 +50,7 @@ impl Secret {
         Self(value.into())
     }
 
-    pub(super) fn reveal(&self) -> &str {
+    pub(crate) fn reveal(&self) -> &str {
         &self.0
     }
 }

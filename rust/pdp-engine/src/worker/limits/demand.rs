@@ -31,7 +31,7 @@ pub(super) fn applies(found: Match, rule: &LimitRule, question: &mut Question<'_
     if rule.when.is_none() {
         return Ok(true);
     }
-    let input = question.input.get();
+    let input = question.input();
     match question.evaluators.limit_applies(found.position, found.rule, input, question.now) {
         Ok(Some(Value::Bool(applies))) => Ok(applies),
         Ok(_) => Err(missing("`when` is not a boolean")),
@@ -49,12 +49,12 @@ pub(super) fn of_rule(
     let key = match (&list.domain, found.descriptor) {
         (Some(_), Some(at)) => descriptor_key(at, rule, question)?,
         _ => {
-            let input = question.input.get();
+            let input = question.input();
             key(question.evaluators.limit_key(found.position, found.rule, input, question.now))?
         }
     };
     let hits = if rule.cost.is_some() {
-        let input = question.input.get();
+        let input = question.input();
         cost(question.evaluators.limit_cost(found.position, found.rule, input, question.now))?
     } else {
         let limit = &question.request.facts.limit;

@@ -7,6 +7,8 @@ mod dynamic;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use pdp_policy::Input;
+
 use self::demand::Fault;
 use crate::decision::{Reason, ReasonCode};
 use crate::input::LazyInput;
@@ -97,8 +99,16 @@ enum Group {
 struct Question<'a> {
     evaluators: &'a mut Evaluators,
     request: &'a Request,
-    input: &'a LazyInput<'a>,
+    inputs: &'a LazyInput<'a>,
+    policy: &'a Policy,
     now: SystemTime,
+}
+
+impl<'a> Question<'a> {
+    /// What the policy sees.
+    fn input(&self) -> &'a Input {
+        self.inputs.of(self.policy)
+    }
 }
 
 impl LimitPlan {
@@ -119,13 +129,13 @@ impl LimitPlan {
             applied: set.select_limits(&request.facts),
             ..Self::default()
         };
-        let mut question = Question { evaluators, request, input, now };
         for position in plan.applied.clone() {
             let Some(policy) = set.policy(position) else { continue };
             if let Some((code, message)) = facts::refusal(policy, request, now) {
                 plan.fail(position, policy, &Fault { code, message });
                 continue;
             }
+            let mut question = Question { evaluators, request, inputs: input, policy, now };
             match &policy.body {
                 Body::Limits(list) => {
                     plan.listed(position, policy, list, &mut question);
@@ -217,7 +227,7 @@ impl LimitPlan {
 
     /// Plans the limits that a Rego policy returns.
     fn returned(&mut self, position: u32, policy: &Policy, question: &mut Question<'_>) {
-        let answer = question.evaluators.rules(position, question.input.get(), question.now);
+        let answer = question.evaluators.rules(position, question.input(), question.now);
         let read = match answer {
             Err(error) => Err(Fault { code: outcome::code(&error), message: error.to_string() }),
             Ok(value) => dynamic::read(policy, value.as_ref()).map_err(Fault::output),
