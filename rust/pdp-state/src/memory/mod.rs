@@ -199,7 +199,8 @@ impl LimitStore for MemoryStore {
     }
 
     fn reset(&self, counter: &CounterName<'_>) -> Reply<Result<bool, LimitFault>> {
-        Reply::Ready(Ok(self.forget(counter)))
+        let valid = counter.limit.validate().map_err(|_| LimitFault::InvalidLimit);
+        Reply::Ready(valid.map(|()| self.forget(counter)))
     }
 }
 

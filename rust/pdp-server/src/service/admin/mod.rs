@@ -92,11 +92,3 @@ impl AdminService for Admin {
 fn answered<T>(outcome: Result<T, ErrorDetail>) -> Result<Response<T>, Status> {
     outcome.map(Response::new).map_err(|error| errors::status(&error))
 }
-
-/// What a part that is not built yet says.
-fn unimplemented(what: &str) -> ErrorDetail {
-    let mut error =
-        errors::detail(pdp_proto::v1::ErrorReason::NotReady, "", format!("{what} is not served yet"));
-    error.grpc_code = tonic::Code::Unimplemented as i32;
-    error
-}
