@@ -1,14 +1,18 @@
 //! Sends what the requests of one thread ask at the same time as one call of the script.
 //!
-//! While few calls are out, a group is sent at once; while [`CALLS`] are, groups gather and share the
-//! next one. So the cost of a call is shared the more, the more there is to do. A lane lives on the
-//! runtime of its requests, and wakes no other thread.
+//! While no call is out, a group is sent at once. While one is, groups gather until it is back or they
+//! are [`ENOUGH`] for another. So the cost of a call is shared by what came meanwhile, and a busy lane
+//! keeps up to [`CALLS`] out. Where calls come back so fast that little gathers, though much is asked, the
+//! next one waits for [`GATHER`] since the last: a call costs the server's core several spends, mostly in
+//! waking up. A lane lives on the runtime of its requests, and wakes no other thread.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use redis::Value;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::decode::{Reader, Told};
@@ -21,6 +25,12 @@ use super::script::Call;
 
 /// Calls of one lane that are out at once.
 const CALLS: usize = 4;
+/// Groups for which another call is worth its fixed cost while one is out.
+const ENOUGH: usize = 16;
+/// Time from one call to the next of a busy lane.
+const GATHER: Duration = Duration::from_micros(150);
+/// Groups within [`GATHER`] that make a lane busy: some 20,000 a second.
+const BUSY: usize = 3;
 /// Groups of one call: the server does nothing else meanwhile, at 2 to 5 microseconds each.
 const MOST_GROUPS: usize = 128;
 /// Keys of one call.
@@ -66,7 +76,8 @@ pub(super) fn start(hub: Arc<Hub>, runtime: &tokio::runtime::Handle) -> Lane {
 
 async fn run(hub: Arc<Hub>, mut jobs: mpsc::UnboundedReceiver<Job>) {
     let link = Link::new(hub.clone());
-    let calls = Arc::new(Semaphore::new(CALLS));
+    let out = Arc::new(Out::default());
+    let mut pace = Pace::default();
     let mut left: Option<Job> = None;
     loop {
         let first = match left.take() {
@@ -76,26 +87,107 @@ async fn run(hub: Arc<Hub>, mut jobs: mpsc::UnboundedReceiver<Job>) {
                 None => return,
             },
         };
-        let Ok(permit) = calls.clone().acquire_owned().await else { return };
-        let mut keys = first.group.keys.len();
-        let mut batch = vec![first];
-        while batch.len() < MOST_GROUPS {
-            let Ok(job) = jobs.try_recv() else { break };
-            keys += job.group.keys.len();
-            if keys > MOST_KEYS {
-                left = Some(job);
+        let mut batch = Batch { keys: first.group.keys.len(), jobs: vec![first] };
+        loop {
+            while left.is_none() && batch.jobs.len() < MOST_GROUPS {
+                let Ok(job) = jobs.try_recv() else { break };
+                left = batch.put(job);
+            }
+            let calls = out.calls.load(Ordering::Relaxed);
+            let full = left.is_some() || batch.jobs.len() >= ENOUGH;
+            if calls == 0 && !full && pace.is_early(batch.jobs.len()) {
+                // Shorter than what a timer can tell; the thread's other tasks go on.
+                tokio::task::yield_now().await;
+                continue;
+            }
+            if calls == 0 || (full && calls < CALLS) {
                 break;
             }
-            batch.push(job);
+            tokio::select! {
+                () = out.back.notified() => {}
+                job = jobs.recv(), if left.is_none() && batch.jobs.len() < MOST_GROUPS => match job {
+                    Some(job) => left = batch.put(job),
+                    // What is gathered is still sent.
+                    None => break,
+                },
+            }
         }
-        let permit = Arc::new(permit);
-        for batch in parts(&hub, batch) {
-            let (hub, link, permit) = (hub.clone(), link.clone(), permit.clone());
+        pace.sent(batch.jobs.len());
+        let trip = Arc::new(Trip::start(&out));
+        for batch in parts(&hub, batch.jobs) {
+            let (hub, link, trip) = (hub.clone(), link.clone(), trip.clone());
             tokio::spawn(async move {
                 send(&hub, &link, batch).await;
-                drop(permit);
+                drop(trip);
             });
         }
+    }
+}
+
+/// Groups that gather for one call.
+struct Batch {
+    jobs: Vec<Job>,
+    keys: usize,
+}
+
+impl Batch {
+    /// Takes a job in, or gives it back where the call has no room for its keys.
+    fn put(&mut self, job: Job) -> Option<Job> {
+        let keys = self.keys + job.group.keys.len();
+        if keys > MOST_KEYS {
+            return Some(job);
+        }
+        self.keys = keys;
+        self.jobs.push(job);
+        None
+    }
+}
+
+/// When the last calls were sent, and of how much.
+#[derive(Default)]
+struct Pace {
+    last: Option<std::time::Instant>,
+    /// Whether the lane is busy, as the last call told.
+    busy: bool,
+}
+
+impl Pace {
+    /// Whether a call of `groups` may still wait for more.
+    fn is_early(&self, groups: usize) -> bool {
+        let Some(last) = self.last.filter(|_| self.busy || groups >= BUSY) else { return false };
+        last.elapsed() < GATHER
+    }
+
+    fn sent(&mut self, groups: usize) {
+        let now = std::time::Instant::now();
+        let since = self.last.replace(now).map_or(Duration::MAX, |last| now - last);
+        // Groups for each time of gathering, at the rate since the last call.
+        let gathering = GATHER.as_secs_f64() / since.max(GATHER / 16).as_secs_f64();
+        self.busy = gathering * groups as f64 >= BUSY as f64;
+    }
+}
+
+/// Calls that are out.
+#[derive(Default)]
+struct Out {
+    calls: AtomicUsize,
+    back: Notify,
+}
+
+/// One of them; back when it is dropped.
+struct Trip(Arc<Out>);
+
+impl Trip {
+    fn start(out: &Arc<Out>) -> Self {
+        out.calls.fetch_add(1, Ordering::Relaxed);
+        Self(out.clone())
+    }
+}
+
+impl Drop for Trip {
+    fn drop(&mut self) {
+        self.0.calls.fetch_sub(1, Ordering::Relaxed);
+        self.0.back.notify_one();
     }
 }
 
