@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import grpc
-import typer
 
 from pdp._proto import admin_pb2 as pb
 from pdp.client import error_of
@@ -14,53 +13,47 @@ from pdp.errors import ErrorReason, UnavailableError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Admin = Annotated[str, typer.Option("--server", help="Admin listener of the decision point, host:port.")]
-Timeout = Annotated[float, typer.Option("--timeout", min=0.001, help="Deadline in seconds.")]
-
-ADMIN: Final = "127.0.0.1:7071"
 _SERVICE: Final = "/pdp.v1.AdminService/"
 _Answer = TypeVar("_Answer")
 
 
-def inspect_limit(server: str, counter: pb.LimitCounter, timeout: float) -> pb.InspectLimitResponse:
+def inspect_limit(admin: str, counter: pb.LimitCounter, timeout: float) -> pb.InspectLimitResponse:
     """How a limit stands for a key."""
     request = pb.InspectLimitRequest(counter=counter)
-    return _call(server, "InspectLimit", request, pb.InspectLimitResponse.FromString, timeout)
+    return _call(admin, "InspectLimit", request, pb.InspectLimitResponse.FromString, timeout)
 
 
-def reset_limit(server: str, counter: pb.LimitCounter, timeout: float) -> pb.ResetLimitResponse:
+def reset_limit(admin: str, counter: pb.LimitCounter, timeout: float) -> pb.ResetLimitResponse:
     """Forgets what was spent of a limit under a key."""
     request = pb.ResetLimitRequest(counter=counter)
-    return _call(server, "ResetLimit", request, pb.ResetLimitResponse.FromString, timeout)
+    return _call(admin, "ResetLimit", request, pb.ResetLimitResponse.FromString, timeout)
 
 
-def top_talkers(server: str, most: int, timeout: float) -> pb.GetTopTalkersResponse:
+def top_talkers(admin: str, most: int, timeout: float) -> pb.GetTopTalkersResponse:
     """Who asks most of the node."""
     request = pb.GetTopTalkersRequest(most=most)
-    return _call(server, "GetTopTalkers", request, pb.GetTopTalkersResponse.FromString, timeout)
+    return _call(admin, "GetTopTalkers", request, pb.GetTopTalkersResponse.FromString, timeout)
 
 
-def _call(
-    server: str, method: str, request: Any, read: Callable[[bytes], _Answer], timeout: float
-) -> _Answer:
+def _call(admin: str, method: str, request: Any, read: Callable[[bytes], _Answer], timeout: float) -> _Answer:
     """The answer of one call.
 
     Raises:
         RequestError: Naming what the service refused, or that nobody answers.
     """
-    with grpc.insecure_channel(server) as channel:
+    with grpc.insecure_channel(admin) as channel:
         call = channel.unary_unary(_SERVICE + method, type(request).SerializeToString, read)
         try:
             answer: _Answer = call(request, timeout=timeout)
         except grpc.RpcError as failure:
             if failure.code() is grpc.StatusCode.UNAVAILABLE:
                 message = (
-                    f"no admin service answers at `{server}`: start `pdp serve`, or name its "
-                    f"`admin_listen` with --server ({failure.details()})"
+                    f"no admin service answers at `{admin}`: start `pdp serve`, or name its "
+                    f"`admin_listen` with --admin ({failure.details()})"
                 )
                 raise UnavailableError(ErrorReason.NOT_READY, "", message) from failure
             if failure.code() is grpc.StatusCode.UNIMPLEMENTED:
-                message = f"`{server}` has no `{method}`: name the admin listener, not that of decisions"
+                message = f"`{admin}` has no `{method}`: name the admin listener, not that of decisions"
                 raise UnavailableError(ErrorReason.NOT_READY, "", message) from failure
             raise error_of(failure) from failure
     return answer

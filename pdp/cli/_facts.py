@@ -14,7 +14,7 @@ import typer
 import yaml
 
 from pdp.cli._exit import ExitCode
-from pdp.cli._options import AsJson
+from pdp.cli._options import ADMIN, Admin, AsJson, Timeout
 from pdp.cli._output import OUT, document
 from pdp.errors import ConfigError, DocumentError
 
@@ -34,7 +34,6 @@ Ids = Annotated[list[str], typer.Argument(help="Ids of the documents.")]
 Tenant = Annotated[
     str, typer.Option("--tenant", show_default=False, help="Tenant [default: the default one].")
 ]
-Admin = Annotated[str, typer.Option("--admin", help="Admin address of a decision point, host:port.")]
 RedisUrl = Annotated[
     str,
     typer.Option(
@@ -52,9 +51,7 @@ KeySecret = Annotated[
         help="With --redis-url: `state.key_secret_file` of the nodes.",
     ),
 ]
-Timeout = Annotated[float, typer.Option("--timeout", min=0.001, help="Deadline in seconds.")]
 
-_ADMIN = "127.0.0.1:7071"
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
@@ -64,7 +61,7 @@ def get(
     ids: Ids,
     *,
     tenant: Tenant = "",
-    admin: Admin = _ADMIN,
+    admin: Admin = ADMIN,
     redis_url: RedisUrl = "",
     key_secret_file: KeySecret = None,
     timeout: Timeout = 5.0,
@@ -106,7 +103,7 @@ def put(
     ] = None,
     source: Annotated[str, typer.Option("--source", help="Who says so.")] = "pdp facts",
     tenant: Tenant = "",
-    admin: Admin = _ADMIN,
+    admin: Admin = ADMIN,
     redis_url: RedisUrl = "",
     key_secret_file: KeySecret = None,
     timeout: Timeout = 5.0,
@@ -143,7 +140,7 @@ def delete(
     ids: Ids,
     *,
     tenant: Tenant = "",
-    admin: Admin = _ADMIN,
+    admin: Admin = ADMIN,
     redis_url: RedisUrl = "",
     key_secret_file: KeySecret = None,
     timeout: Timeout = 5.0,
@@ -161,7 +158,7 @@ def delete(
 @app.command("watch")
 def watch(
     *,
-    admin: Admin = _ADMIN,
+    admin: Admin = ADMIN,
     redis_url: RedisUrl = "",
     key_secret_file: KeySecret = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document a line.")] = False,

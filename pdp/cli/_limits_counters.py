@@ -12,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from pdp._proto import admin_pb2 as pb
-from pdp.cli._admin import ADMIN, Admin, Timeout, inspect_limit, reset_limit, top_talkers
+from pdp.cli._admin import inspect_limit, reset_limit, top_talkers
 from pdp.cli._exit import ExitCode
-from pdp.cli._options import AsJson
+from pdp.cli._options import ADMIN, Admin, AsJson, Timeout
 from pdp.cli._output import OUT, document
 from pdp.errors import ConfigError
 from pdp.model import LimitStatus
@@ -39,7 +39,7 @@ def inspect(
     limit: Limit,
     key: Key,
     tenant: Tenant = "",
-    server: Admin = ADMIN,
+    admin: Admin = ADMIN,
     timeout: Timeout = 5.0,
     as_json: AsJson = False,
 ) -> None:
@@ -47,7 +47,7 @@ def inspect(
 
     Exit codes: 0 it was read, 2 there is no such limit, or no answer.
     """
-    answer = inspect_limit(server, _counter(policy, limit, tenant, key), timeout)
+    answer = inspect_limit(admin, _counter(policy, limit, tenant, key), timeout)
     status = LimitStatus.from_proto(answer.status)
     if as_json:
         document(_status(status))
@@ -68,7 +68,7 @@ def reset(
     key: Key,
     tenant: Tenant = "",
     yes: Annotated[bool, typer.Option("--yes", help="Reset without asking.")] = False,
-    server: Admin = ADMIN,
+    admin: Admin = ADMIN,
     timeout: Timeout = 5.0,
     as_json: AsJson = False,
 ) -> None:
@@ -81,7 +81,7 @@ def reset(
     if not yes and not _agreed(f"Forget what was spent of {named}?"):
         OUT.print("nothing was reset")
         raise typer.Exit(ExitCode.ERROR)
-    existed = reset_limit(server, counter, timeout).existed
+    existed = reset_limit(admin, counter, timeout).existed
     if as_json:
         document({"existed": existed})
     else:
@@ -95,7 +95,7 @@ def top(
     interval: Annotated[
         float, typer.Option("--interval", min=0.1, max=3600.0, help="Seconds between refreshes.")
     ] = 2.0,
-    server: Admin = ADMIN,
+    admin: Admin = ADMIN,
     timeout: Timeout = 5.0,
     as_json: AsJson = False,
 ) -> None:
@@ -105,7 +105,7 @@ def top(
     """
     if watch and as_json:
         raise ConfigError("watch", "shows a table; leave out `--json`, or ask again for each document")
-    answer = top_talkers(server, most, timeout)
+    answer = top_talkers(admin, most, timeout)
     if as_json:
         document(_talkers(answer))
         return
@@ -115,7 +115,7 @@ def top(
     with Live(_table(answer), console=OUT, auto_refresh=False) as live:
         while True:
             time.sleep(interval)
-            live.update(_table(top_talkers(server, most, timeout)), refresh=True)
+            live.update(_table(top_talkers(admin, most, timeout)), refresh=True)
 
 
 def _counter(policy: str, limit: str, tenant: str, key: list[str]) -> pb.LimitCounter:

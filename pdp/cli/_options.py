@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from pdp.config import Loaded, load
+
+ADMIN: Final = "127.0.0.1:7071"
 
 ConfigFile = Annotated[
     Path | None,
@@ -20,6 +22,8 @@ Policies = Annotated[
     Path | None,
     typer.Option("--policies", show_default=False, help="Policy set directory [default: the sample estate]."),
 ]
+Admin = Annotated[str, typer.Option("--admin", help="Admin listener of the decision point, host:port.")]
+Timeout = Annotated[float, typer.Option("--timeout", min=0.001, help="Deadline in seconds.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print a JSON document.")]
 
 

@@ -19,7 +19,7 @@ COUNTER = ("--policy", "boundary.limits", "--limit", "per-subject", "--key")
 
 def limits(server: Addresses, *arguments: str, code: ExitCode = ExitCode.OK) -> str:
     """What `pdp limits ...` prints."""
-    command = ["limits", *arguments, "--server", str(server.admin)]
+    command = ["limits", *arguments, "--admin", str(server.admin)]
     done = CliRunner().invoke(app, command)
     assert done.exit_code == code, done.output
     return done.stdout
@@ -88,7 +88,7 @@ def test_what_does_not_exist_is_named_with_what_does(
 ) -> None:
     """The field at fault, and what to write instead."""
     for command in (("inspect",), ("reset", "--yes")):
-        done = CliRunner().invoke(app, ["limits", *command, *arguments, "--server", str(pdp_server.admin)])
+        done = CliRunner().invoke(app, ["limits", *command, *arguments, "--admin", str(pdp_server.admin)])
         assert isinstance(done.exception, RequestError)
         assert done.exception.field == f"counter.{field}"
         assert words in done.exception.message
@@ -96,7 +96,7 @@ def test_what_does_not_exist_is_named_with_what_does(
 
 def test_the_public_listener_operates_nothing(pdp_server: Addresses) -> None:
     """Whoever may ask for decisions cannot reset a limit."""
-    command = ["limits", "reset", *COUNTER, "ada", "--yes", "--server", pdp_server.decision]
+    command = ["limits", "reset", *COUNTER, "ada", "--yes", "--admin", pdp_server.decision]
     done = CliRunner().invoke(app, command)
     assert isinstance(done.exception, RequestError)
     assert "name the admin listener" in done.exception.message

@@ -102,7 +102,7 @@ def run(script: AdminScript, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     """Runs `pdp limits ...` here; gives the exit code and what was printed."""
 
     def run(*arguments: str, answer: str = "") -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["pdp", "limits", *arguments, "--server", script.target])
+        monkeypatch.setattr("sys.argv", ["pdp", "limits", *arguments, "--admin", script.target])
         monkeypatch.setattr("sys.stdin", io.StringIO(answer))
         with pytest.raises(SystemExit) as caught:
             main()
@@ -281,7 +281,7 @@ def test_nobody_there_names_the_address_and_the_fix(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One line."""
-    monkeypatch.setattr("sys.argv", ["pdp", "limits", "top", "--server", "127.0.0.1:1", "--timeout", "5"])
+    monkeypatch.setattr("sys.argv", ["pdp", "limits", "top", "--admin", "127.0.0.1:1", "--timeout", "5"])
     with pytest.raises(SystemExit) as caught:
         main()
     assert caught.value.code == ExitCode.ERROR
