@@ -46,7 +46,7 @@ def _call(admin: str, method: str, request: Any, read: Callable[[bytes], _Answer
         try:
             answer: _Answer = call(request, timeout=timeout)
         except grpc.RpcError as failure:
-            if failure.code() is grpc.StatusCode.UNAVAILABLE:
+            if failure.code() is grpc.StatusCode.UNAVAILABLE and not _is_answer(failure):
                 message = (
                     f"no admin service answers at `{admin}`: start `pdp serve`, or name its "
                     f"`admin_listen` with --admin ({failure.details()})"
@@ -57,3 +57,9 @@ def _call(admin: str, method: str, request: Any, read: Callable[[bytes], _Answer
                 raise UnavailableError(ErrorReason.NOT_READY, "", message) from failure
             raise error_of(failure) from failure
     return answer
+
+
+def _is_answer(failure: grpc.RpcError) -> bool:
+    """Whether a service said it, and not the connection."""
+    trailers: Any = failure.trailing_metadata() or ()
+    return any(key == "pdp-error-bin" for key, _ in trailers)

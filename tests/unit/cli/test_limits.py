@@ -277,6 +277,17 @@ def test_numbers_out_of_range_are_refused_here(
     assert script.seen == []
 
 
+def test_a_store_that_is_away_is_not_taken_for_a_service_that_is(run: Any, script: AdminScript) -> None:
+    """The service answered, and its own words say what is wrong."""
+    words = "the shared state store did not answer"
+    detail = decision_pb2.ErrorDetail(reason=decision_pb2.ERROR_REASON_NOT_READY, message=words)
+    script.refusal = (grpc.StatusCode.UNAVAILABLE, detail)
+    code, _, err = run("top")
+    assert code == ExitCode.ERROR
+    assert words in err
+    assert "no admin service" not in err
+
+
 def test_nobody_there_names_the_address_and_the_fix(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
