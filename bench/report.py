@@ -148,7 +148,9 @@ def render_scenario(name: str, scenario: dict[str, Any]) -> str:
         "spread",
         "disturbed",
     ]
-    text = f"### {scenario['title']}\n\n{scenario['about']}\n(`bench/run.py {name}`)\n\n{table(head, rows)}"
+    when = f", {scenario['date']} at commit `{scenario['commit'][:12]}`" if "commit" in scenario else ""
+    command = f"(`bench/run.py {name}`{when})"
+    text = f"### {scenario['title']}\n\n{scenario['about']}\n{command}\n\n{table(head, rows)}"
     return text + "".join(map(stored, scenario["runs"].values()))
 
 

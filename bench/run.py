@@ -261,17 +261,24 @@ def main() -> int:
         kept = json.loads(arguments.out.read_text(encoding="utf-8"))
     void: dict[str, str] = {}
     began = time.monotonic()
-    results = dict(kept.get("scenarios", {}))
+    described = {
+        **machine.describe(),
+        **({"commit": arguments.built_from, "tree": "clean"} if arguments.built_from else {}),
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+    results = {
+        name: {"commit": kept["commit"], "date": kept["date"], **scenario}
+        for name, scenario in kept.get("scenarios", {}).items()
+    }
     for scenario in scenarios:
-        results[scenario["name"]] = run_scenario(scenario, pace, void, peers=not arguments.without_peers)
+        measured = run_scenario(scenario, pace, void, peers=not arguments.without_peers)
+        results[scenario["name"]] = {**measured, "commit": described["commit"], "date": described["date"]}
     embedded = kept.get("in_process")
     if not arguments.scenarios or IN_PROCESS in arguments.scenarios:
         embedded = in_process.measure(quick=arguments.quick)
     document = {
-        **machine.describe(),
-        **({"commit": arguments.built_from, "tree": "clean"} if arguments.built_from else {}),
+        **described,
         "command": shlex.join(["python", "bench/run.py", *arguments.scenarios, *options(arguments)]),
-        "date": datetime.now(UTC).date().isoformat(),
         "quick": arguments.quick,
         "rounds": pace.rounds,
         "warm_up_seconds": pace.warm_up_seconds,

@@ -11,7 +11,9 @@ use std::time::{Instant, SystemTime};
 use futures_util::future::join_all;
 use pdp_engine::limit::{LimitOutcome, Usage};
 use pdp_engine::worker::Pending;
-use pdp_engine::{Decision, FactKind, FactReading, Reply, Request, StoredFacts, Worker, reply};
+use pdp_engine::{
+    Decision, Effect, FactKind, FactReading, PolicySet, Reply, Request, StoredFacts, Worker, reply,
+};
 use pdp_proto::v1::{self as proto, ErrorDetail};
 use uuid::Uuid;
 
@@ -163,7 +165,7 @@ fn spend<T>(
     }
     let outcomes = replies.into_iter().filter_map(|reply| reply.ready().ok());
     let outcomes = flat(outcomes);
-    let decision = decide(seat, worker, &request, pending, &outcomes, ticket);
+    let decision = decide(shared, seat, worker, &request, pending, &outcomes, ticket);
     Ok(Stage::Decided(finish(shared, &request, decision)))
 }
 
@@ -193,10 +195,13 @@ async fn resume<T>(
         Stage::Reading(_) => return Err(errors::internal()),
     };
     let outcomes = flat(join_all(replies.into_iter().map(Reply::into_future)).await);
-    in_time(ticket)?;
     seat.run(&shared, ticket.deadline, |worker| {
-        let decision = decide(&seat, worker, &request, pending, &outcomes, ticket);
-        Ok(finish(&shared, &request, decision))
+        let late = in_time(ticket);
+        let mut decision = decide(&shared, &seat, worker, &request, pending, &outcomes, ticket);
+        if late.is_err() {
+            let_go(&shared, worker.policy_set(), &mut decision);
+        }
+        late.map(|()| finish(&shared, &request, decision))
     })
 }
 
@@ -217,6 +222,7 @@ fn flat(groups: impl IntoIterator<Item = Vec<LimitOutcome>>) -> Vec<LimitOutcome
 }
 
 fn decide(
+    shared: &Shared,
     seat: &Seat,
     worker: &mut Worker,
     request: &Request,
@@ -225,9 +231,22 @@ fn decide(
     ticket: Ticket,
 ) -> Decision {
     seat.see(ticket.start, &request.facts, &pending, outcomes);
-    let decision = worker.finish(request, pending, outcomes, ticket.decision_id);
+    let mut decision = worker.finish(request, pending, outcomes, ticket.decision_id);
+    if decision.effect == Effect::Deny {
+        let_go(shared, worker.policy_set(), &mut decision);
+    }
     seat.count(&decision, ticket.start.elapsed(), worker.memo_stats());
     decision
+}
+
+/// Gives back at once what is held for a request that will not be made: its caller has no reason to report.
+fn let_go(shared: &Shared, set: &PolicySet, decision: &mut Decision) {
+    let held: Vec<Usage> = decision.usage.extract_if(.., |row| row.held).collect();
+    if held.is_empty() {
+        return;
+    }
+    // Nobody waits for it; where the store cannot be asked, the hold ends by itself.
+    drop(set.settling(&held).settle(None, shared.state.store.as_ref(), SystemTime::now()));
 }
 
 /// The answer of this product's own contract.

@@ -188,9 +188,32 @@ mod tests {
         assert_eq!(*store.settled.lock().unwrap(), wanted);
     }
 
+    #[test]
+    fn what_is_held_for_a_request_that_is_denied_is_given_back_at_once() {
+        let (decider, store) = decider(None);
+        let mut request = spending(true, true);
+        request.questions.push(proto::Question::Access.into());
+        request.subject = Some(proto::Subject { id: "ann".to_owned(), ..proto::Subject::default() });
+        request.action = "read".to_owned();
+        request.resource = Some(proto::Resource { id: "/".to_owned(), ..proto::Resource::default() });
+        let denied = decider.check(&request).unwrap().decision.unwrap();
+        assert_eq!(denied.effect(), proto::Effect::Deny);
+        let holder = denied.decision_id.parse::<Uuid>().unwrap().as_u128();
+        let wanted = [format!("{holder} shop open Some(\"acme\") 4:acme; 4>0")];
+        assert_eq!(*store.settled.lock().unwrap(), wanted);
+        report(&decider, denied.usage_token, Some(9)).unwrap();
+        let last = store.settled.lock().unwrap().last().cloned();
+        let spent = format!("{holder} shop hour Some(\"acme\") 4:acme; 4>9");
+        assert_eq!(last, Some(spent), "the estimate was spent, and may still be corrected");
+    }
+
     fn decide(decider: &Decider, report_later: bool, hold: bool) -> proto::Decision {
+        decider.check(&spending(report_later, hold)).unwrap().decision.unwrap()
+    }
+
+    fn spending(report_later: bool, hold: bool) -> proto::CheckRequest {
         let descriptors = hold.then(|| ("hold".to_owned(), "yes".to_owned())).into_iter().collect();
-        let request = proto::CheckRequest {
+        proto::CheckRequest {
             questions: vec![proto::Question::RateLimit.into()],
             tenant: "acme".to_owned(),
             limit: Some(proto::LimitSpend {
@@ -200,8 +223,7 @@ mod tests {
                 ..proto::LimitSpend::default()
             }),
             ..proto::CheckRequest::default()
-        };
-        decider.check(&request).unwrap().decision.unwrap()
+        }
     }
 
     #[test]

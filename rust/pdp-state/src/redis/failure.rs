@@ -112,6 +112,10 @@ impl Failure {
         let code = error.code().unwrap_or("ERR");
         let kind = match code {
             "NOAUTH" | "WRONGPASS" | "NOPERM" => FailureKind::Denied,
+            // A right that the script needs and the user lacks has no code of its own.
+            "ERR" if error.detail().is_some_and(|detail| detail.contains("ACL failure in script")) => {
+                FailureKind::Denied
+            }
             "READONLY" | "NOREPLICAS" => FailureKind::ReadOnly,
             "OOM" | "MISCONF" => FailureKind::Full,
             "LOADING" | "BUSY" | "TRYAGAIN" => FailureKind::Busy,
@@ -121,6 +125,7 @@ impl Failure {
         let executed = match kind {
             // A script that failed in its middle may have written.
             FailureKind::Protocol if code != "NOSCRIPT" => Executed::Unknown,
+            FailureKind::Denied if code == "ERR" => Executed::Unknown,
             _ => Executed::No,
         };
         // What a server says of the command may hold its arguments; they are hashes, but keep it short.

@@ -163,7 +163,7 @@ impl Hub {
             status.since = SystemTime::now();
         }
         drop(status);
-        tracing::warn!(server = %server.address, reason = %failure, "the store is not asked until it answers");
+        tracing::debug!(server = %server.address, reason = %failure, "the store is not asked until it answers");
         // A hub that is gone needs no probe.
         let (hub, server) = (Arc::downgrade(self), server.clone());
         self.background.spawn(async move {

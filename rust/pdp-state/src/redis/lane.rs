@@ -28,9 +28,9 @@ const CALLS: usize = 4;
 /// Groups for which another call is worth its fixed cost while one is out.
 const ENOUGH: usize = 16;
 /// Time from one call to the next of a busy lane.
-const GATHER: Duration = Duration::from_micros(150);
-/// Groups within [`GATHER`] that make a lane busy: some 20,000 a second.
-const BUSY: usize = 3;
+const GATHER: Duration = Duration::from_micros(250);
+/// Groups within [`GATHER`] that make a lane busy: some 16,000 a second.
+const BUSY: usize = 4;
 /// Groups of one call: the server does nothing else meanwhile, at 2 to 5 microseconds each.
 const MOST_GROUPS: usize = 128;
 /// Keys of one call.

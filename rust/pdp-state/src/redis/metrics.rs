@@ -41,6 +41,11 @@ pub(super) fn of(inner: &Inner) -> Vec<Metric> {
             "Requests counted in this node, the store being away.",
             &tally.local,
         ),
+        counter(
+            "pdp_state_outage_total",
+            "Requests answered without the store, as their limits' `on_outage` says.",
+            &tally.outage,
+        ),
     ];
     for (kind, count) in FailureKind::ALL.iter().zip(&tally.failures) {
         let mut failures = counter("pdp_state_failures_total", "Failed calls of the shared store.", count);

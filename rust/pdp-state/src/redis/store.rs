@@ -6,8 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwapOption;
 use pdp_engine::Reply;
+use pdp_engine::Text;
 use pdp_engine::limit::{
-    CounterName, LimitFault, LimitOutcome, LimitStore, Settle, Settlement, Spend, epoch_ns,
+    Algorithm, CounterName, Limit, LimitFault, LimitOutcome, LimitStore, Settle, Settlement, Spend, epoch_ns,
 };
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
@@ -374,6 +375,17 @@ impl StateStore for RedisStore {
             let granted_at = SystemTime::UNIX_EPOCH + Duration::from_micros(told.now_us);
             Ok(Grant { hits: told.hits, outcome, granted_at })
         })
+    }
+
+    /// Waits, at most `timeout`, until what callers outside of a runtime had given back is back.
+    fn drain(&self) {
+        // The lane keeps its order: when the last of it is answered, all of it is.
+        let nothing = Limit::new("", Algorithm::FixedWindow, 1, Duration::from_secs(1));
+        let policy_id = Text::from("");
+        let name = CounterName { policy_id: &policy_id, limit: &nothing, tenant: None, key: "" };
+        let Ok(group) = self.inner.group(Operation::Reset, &name, 0, 0) else { return };
+        let told = lane::put_in(&self.inner.background, group, self.inner.deadline());
+        let _ = Reply::waiting(told).wait();
     }
 
     fn give_back(&self, counter: &CounterName<'_>, hits: u64, granted_at: SystemTime) {

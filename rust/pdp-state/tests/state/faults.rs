@@ -78,6 +78,25 @@ fn a_wrong_password_is_named_and_not_repeated() {
 }
 
 #[test]
+fn a_right_that_the_script_lacks_is_named() {
+    let server = Valkey::start(&[]);
+    let rights = ["~pdp:1:*", "&pdp:1:*", "+@all", "-set"];
+    server.command(&[&["ACL", "SETUSER", "lame", "on", ">pass-word"], &rights[..]].concat());
+    let store = connect(server.port, |it| {
+        it.username = Some("lame".to_owned());
+        it.password = Some(Secret::new("pass-word"));
+        it.key_secret = Some(Secret::new("0123456789abcdef"));
+    });
+    assert_unavailable(one(&store, &bucket(5)));
+    until("it is named", || {
+        assert_unavailable(one(&store, &bucket(5)));
+        last_failure(&store).starts_with("denied")
+    });
+    server.command(&["ACL", "SETUSER", "lame", "+set"]);
+    assert_recovers(&store);
+}
+
+#[test]
 fn a_server_that_became_a_replica_is_left_alone_until_it_is_none() {
     let server = Valkey::start(&[]);
     let store = connect(server.port, |_| ());

@@ -6,6 +6,7 @@
 mod behaviours;
 mod cluster;
 mod faults;
+mod leases;
 mod nodes;
 mod proxy;
 mod question;
