@@ -77,6 +77,7 @@ def label(run: dict[str, Any]) -> str:
     parts += ["read-optimised store"] if run.get("read_optimised") else []
     parts += [f"{run['threads']} thread{'s' if run['threads'] > 1 else ''}"] if "threads" in run else []
     parts += [f"at half of {run['half_of']}'s rate"] if run.get("half_of") else []
+    parts += [f"at {run['rate']:,} a second"] if "rate" in run else []
     return ", ".join(parts)
 
 

@@ -160,6 +160,8 @@ def measure(run: dict[str, Any], estate: Any, done: dict[str, Any], pace: Pace) 
     """Starts the target and runs the load on it."""
     pace = pace.lasting(run.get("duration_seconds"))
     load: dict[str, Any] = {"closed": {**CLOSED, **run.get("load", {})}}
+    if rate := run.get("rate"):
+        load = {"open": {"connections": CLOSED["connections"], "rate": float(rate)}}
     if saturated := run.get("half_of"):
         if saturated not in done:
             raise TargetError(f"void: half of {saturated}, which has no result")
@@ -187,7 +189,8 @@ def measure(run: dict[str, Any], estate: Any, done: dict[str, Any], pace: Pace) 
 def merit(result: dict[str, Any]) -> float:
     """What the best of several runs has most of: throughput in a closed loop, a low p99 in an open one."""
     report = result["report"]
-    return float(-report["latency_us"]["p99"] if "half_of" in result else report["decisions_per_second"])
+    paced = "half_of" in result or "rate" in result
+    return float(-report["latency_us"]["p99"] if paced else report["decisions_per_second"])
 
 
 def run_scenario(
