@@ -149,7 +149,9 @@ def render_scenario(name: str, scenario: dict[str, Any]) -> str:
         "spread",
         "disturbed",
     ]
-    when = f", {scenario['date']} at commit `{scenario['commit'][:12]}`" if "commit" in scenario else ""
+    when = ""
+    if "commit" in scenario:
+        when = f"; {scenario['date']}, commit `{scenario['commit'][:12]}`, {scenario['cpu']}"
     command = f"(`bench/run.py {name}`{when})"
     text = f"### {scenario['title']}\n\n{scenario['about']}\n{command}\n\n{table(head, rows)}"
     return text + "".join(map(stored, scenario["runs"].values()))

@@ -269,13 +269,20 @@ def main() -> int:
         **({"commit": arguments.built_from, "tree": "clean"} if arguments.built_from else {}),
         "date": datetime.now(UTC).date().isoformat(),
     }
+    stamps = ("commit", "date", "cpu")
     results = {
-        name: {"commit": kept["commit"], "date": kept["date"], **scenario}
+        name: {**{stamp: kept[stamp] for stamp in stamps}, **scenario}
         for name, scenario in kept.get("scenarios", {}).items()
+    }
+    # A peer that is not here now was there when the scenarios that are kept were measured.
+    versions = {name: was for name, was in kept.get("versions", {}).items() if was != "absent"}
+    described["versions"] = {
+        name: versions.get(name, found) if found == "absent" else found
+        for name, found in described["versions"].items()
     }
     for scenario in scenarios:
         measured = run_scenario(scenario, pace, void, peers=not arguments.without_peers)
-        results[scenario["name"]] = {**measured, "commit": described["commit"], "date": described["date"]}
+        results[scenario["name"]] = {**measured, **{stamp: described[stamp] for stamp in stamps}}
     embedded = kept.get("in_process")
     if not arguments.scenarios or IN_PROCESS in arguments.scenarios:
         embedded = in_process.measure(quick=arguments.quick)
