@@ -6,19 +6,21 @@
     reason = "test code: a panic is a failed test"
 )]
 
-use std::cell::RefCell;
 use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use pdp_engine::Reply;
-use pdp_engine::limit::{CounterName, LimitDemand, LimitFault, LimitOutcome, LimitStore, Settle, Spend};
 use pdp_engine::{
     Decision, Destination, Device, Effect, Facts, FindingAction, Function, LoadOptions, Payload, PolicySet,
     Question, ReasonCode, Request, RequestFault, Resource, Subject, Worker, WorkerOptions,
 };
 use pdp_policy::Map;
 use uuid::Uuid;
+
+#[path = "support/scripted.rs"]
+mod scripted;
+
+use self::scripted::Scripted;
 
 /// A policy set written for one test.
 struct Set {
@@ -65,43 +67,6 @@ impl Set {
                 panic!("{}", faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
             }
         }
-    }
-}
-
-/// Answers each demand with the next of the given admissions and remembers what was asked.
-#[derive(Default)]
-struct Scripted {
-    refuse: Vec<&'static str>,
-    seen: std::sync::Mutex<RefCell<Vec<(String, u64, bool)>>>,
-    /// Names of the limits of each call.
-    calls: std::sync::Mutex<Vec<Vec<String>>>,
-}
-
-impl LimitStore for Scripted {
-    fn spend(&self, spend: &Spend<'_>) -> Reply<Vec<LimitOutcome>> {
-        let demands = spend.demands;
-        let seen = self.seen.lock().unwrap();
-        self.calls.lock().unwrap().push(demands.iter().map(|d| d.counter.limit.name.to_string()).collect());
-        let answer = |demand: &LimitDemand<'_>| {
-            seen.borrow_mut().push((demand.counter.key.to_owned(), demand.hits, demand.peek));
-            let admitted = !self.refuse.contains(&&*demand.counter.limit.name);
-            LimitOutcome {
-                admitted,
-                remaining: 0,
-                reset_after: Duration::from_secs(1),
-                retry_after: (!admitted).then_some(Duration::from_secs(1)),
-                ..LimitOutcome::default()
-            }
-        };
-        Reply::Ready(demands.iter().map(answer).collect())
-    }
-
-    fn settle(&self, _: &Settle<'_>) -> Reply<Vec<LimitOutcome>> {
-        Reply::Ready(Vec::new())
-    }
-
-    fn reset(&self, _: &CounterName<'_>) -> Reply<Result<bool, LimitFault>> {
-        Reply::Ready(Ok(false))
     }
 }
 

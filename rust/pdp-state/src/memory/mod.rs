@@ -43,7 +43,7 @@ use crate::store::{Grant, Health, Metric, StateStore};
 /// Bounds of a [`MemoryStore`].
 #[derive(Clone, Debug)]
 pub struct MemoryStoreOptions {
-    /// Counters held at once, about 300 bytes each; and holds of concurrency limits, about 100 bytes each.
+    /// Counters held at once, about 450 bytes each; and holds of concurrency limits, about 100 bytes each.
     /// Default 1,000,000.
     pub max_keys: usize,
     /// Request ids remembered at once; about 250 bytes each. Default 262,144.

@@ -5,6 +5,7 @@
 -- Answers the time and one answer per group; see decode.rs.
 --
 -- Times are microseconds; all numbers are whole and below 2^53, so that doubles hold them exactly.
+-- One file, though a long one: the server knows a script as one text.
 -- Nothing is written before the end: where memory is short, the first write fails and nothing is done.
 local call, up, pk, byte, sub, floor, ceil =
   redis.call, struct.unpack, struct.pack, string.byte, string.sub, math.floor, math.ceil
