@@ -24,7 +24,7 @@
 //! both undecided on one node, may find different room in a lease that is almost used up; they spend once.
 //!
 //! Outages: leases that are held go on until they expire. When no hits can be asked for, the demand is
-//! handed to the shared store as an exact one, which answers as the limit's `outage` says.
+//! handed to the shared store as an exact one, which answers as the limit's `on_outage` says.
 //!
 //! A grant is driven by the runtime that asks for it, so a caller in a runtime must await a waiting
 //! reply and not block on it; outside of any runtime a thread of the store drives it.
