@@ -10,31 +10,17 @@ use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use pdp_engine::limit::{CounterName, LimitFault, LimitOutcome, LimitStore, Settle, Spend};
 use pdp_engine::{
     Decision, Device, Effect, FactDocument, FactKind, FactReading, Facts, LoadOptions, PolicySet, Question,
-    ReasonCode, Reply, Request, Resource, Subject, Worker, WorkerOptions,
+    ReasonCode, Request, Resource, Subject, Worker, WorkerOptions,
 };
 use pdp_policy::{Map, Value};
 use uuid::Uuid;
 
-/// Answers every demand with the same outcome.
-struct Admitting;
+#[path = "support/scripted.rs"]
+mod scripted;
 
-impl LimitStore for Admitting {
-    fn spend(&self, spend: &Spend<'_>) -> Reply<Vec<LimitOutcome>> {
-        let admitted = LimitOutcome { admitted: true, ..LimitOutcome::default() };
-        Reply::Ready(spend.demands.iter().map(|_| admitted).collect())
-    }
-
-    fn settle(&self, _: &Settle<'_>) -> Reply<Vec<LimitOutcome>> {
-        Reply::Ready(Vec::new())
-    }
-
-    fn reset(&self, _: &CounterName<'_>) -> Reply<Result<bool, LimitFault>> {
-        Reply::Ready(Ok(false))
-    }
-}
+use self::scripted::Scripted;
 
 fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)
@@ -107,7 +93,7 @@ fn with(kind: FactKind, reading: FactReading) -> Request {
 }
 
 fn decide(worker: &mut Worker, request: &Request) -> Decision {
-    worker.decide(request, now(), Uuid::nil(), &Admitting).unwrap()
+    worker.decide(request, now(), Uuid::nil(), &Scripted::default()).unwrap()
 }
 
 fn code(decision: &Decision) -> ReasonCode {

@@ -44,6 +44,25 @@ pub struct Metric {
     pub value: f64,
 }
 
+impl Metric {
+    /// A sample of what only grows, without labels.
+    #[must_use]
+    pub fn counter(name: &'static str, help: &'static str, value: u64) -> Self {
+        Self::plain(MetricKind::Counter, name, help, value)
+    }
+
+    /// A sample of what goes up and down, without labels.
+    #[must_use]
+    pub fn gauge(name: &'static str, help: &'static str, value: u64) -> Self {
+        Self::plain(MetricKind::Gauge, name, help, value)
+    }
+
+    #[allow(clippy::cast_precision_loss, reason = "the exposition holds floats")]
+    fn plain(kind: MetricKind, name: &'static str, help: &'static str, value: u64) -> Self {
+        Self { name, help, kind, labels: Vec::new(), value: value as f64 }
+    }
+}
+
 /// Hits taken from a counter in advance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grant {

@@ -13,7 +13,7 @@ use super::bounds::{MAX_VERSION, check_keys, check_names, check_puts};
 use super::document::{name_weight, weight};
 use super::watch::Watchers;
 use super::{FactChange, FactError, FactKey, FactOptions, FactPut, FactRegistry, FactWatch, TOMBSTONE};
-use crate::store::{Metric, MetricKind};
+use crate::store::Metric;
 
 /// Facts in memory. Shared between threads.
 #[derive(Debug)]
@@ -222,14 +222,10 @@ impl FactRegistry for MemoryFacts {
 
     fn metrics(&self) -> Vec<Metric> {
         let inner = self.read_lock();
-        let gauge =
-            |name, help, value| Metric { name, help, kind: MetricKind::Gauge, labels: Vec::new(), value };
-        #[allow(clippy::cast_precision_loss, reason = "a metric is a float")]
-        let metrics = vec![
-            gauge("pdp_facts_stored", "Fact documents in memory.", inner.facts.len() as f64),
-            gauge("pdp_facts_stored_bytes", "Bytes of fact documents in memory.", inner.bytes as f64),
-            gauge("pdp_facts_watchers", "Watchers of fact changes.", self.watchers.count() as f64),
-        ];
-        metrics
+        vec![
+            Metric::gauge("pdp_facts_stored", "Fact documents in memory.", inner.facts.len() as u64),
+            Metric::gauge("pdp_facts_stored_bytes", "Bytes of fact documents in memory.", inner.bytes),
+            Metric::gauge("pdp_facts_watchers", "Watchers of fact changes.", self.watchers.count() as u64),
+        ]
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::clock::Clock;
 use super::core::Core;
 use super::shard::Tally;
-use crate::store::{Metric, MetricKind, StateStore};
+use crate::store::{Metric, StateStore};
 
 /// Name, help and field of each metric that only grows.
 type Row = (&'static str, &'static str, fn(&Tally) -> u64);
@@ -28,17 +28,11 @@ const ROWS: [Row; 11] = [
 
 pub(super) fn metrics<S: StateStore + ?Sized + 'static, C: Clock>(core: &Core<S, C>) -> Vec<Metric> {
     let (counters, tallies) = core.tallies();
-    let metric = |name, help, kind, value: u64| {
-        #[allow(clippy::cast_precision_loss)] // What Prometheus holds.
-        let value = value as f64;
-        Metric { name, help, kind, labels: Vec::new(), value }
-    };
-    let counter =
-        |&(name, help, field): &Row| metric(name, help, MetricKind::Counter, tallies.iter().map(field).sum());
+    let counter = |&(name, help, field): &Row| Metric::counter(name, help, tallies.iter().map(field).sum());
     let mut metrics: Vec<Metric> = ROWS.iter().map(counter).collect();
     let replayed = core.replayed.load(Ordering::Relaxed);
     let help = "Spends answered from memory, since the same request had spent.";
-    metrics.push(metric("pdp_lease_replayed_total", help, MetricKind::Counter, replayed));
-    metrics.push(metric("pdp_lease_counters", "Counters leased.", MetricKind::Gauge, counters as u64));
+    metrics.push(Metric::counter("pdp_lease_replayed_total", help, replayed));
+    metrics.push(Metric::gauge("pdp_lease_counters", "Counters leased.", counters as u64));
     metrics
 }

@@ -1,7 +1,7 @@
 //! What a store in memory says of itself.
 
 use super::{MemoryStats, MemoryStore};
-use crate::store::{Health, Metric, MetricKind};
+use crate::store::{Health, Metric};
 
 impl MemoryStore {
     /// Memory always answers, and is shared with nobody.
@@ -11,29 +11,25 @@ impl MemoryStore {
 }
 
 pub(super) fn metrics(stats: &MemoryStats) -> Vec<Metric> {
-    use MetricKind::{Counter, Gauge};
-    let count = |number: usize| number as f64;
-    let total = |number: u64| number as f64;
-    [
-        ("pdp_limit_keys", "Counters held by the limit store.", Gauge, count(stats.keys)),
-        ("pdp_limit_holds", "Holds of concurrency limits.", Gauge, count(stats.holds)),
-        ("pdp_limit_replays", "Requests whose ids the limit store remembers.", Gauge, count(stats.replays)),
-        ("pdp_limit_keys_evicted_total", "Expired counters dropped.", Counter, total(stats.evicted)),
-        (
+    vec![
+        Metric::gauge("pdp_limit_keys", "Counters held by the limit store.", stats.keys as u64),
+        Metric::gauge("pdp_limit_holds", "Holds of concurrency limits.", stats.holds as u64),
+        Metric::gauge(
+            "pdp_limit_replays",
+            "Requests whose ids the limit store remembers.",
+            stats.replays as u64,
+        ),
+        Metric::counter("pdp_limit_keys_evicted_total", "Expired counters dropped.", stats.evicted),
+        Metric::counter(
             "pdp_limit_store_full_total",
             "Spends refused because the store was full.",
-            Counter,
-            total(stats.full_denied),
+            stats.full_denied,
         ),
-        ("pdp_limit_replayed_total", "Repeated requests that spent nothing.", Counter, total(stats.replayed)),
-        (
+        Metric::counter("pdp_limit_replayed_total", "Repeated requests that spent nothing.", stats.replayed),
+        Metric::counter(
             "pdp_limit_replays_forgotten_total",
             "Request ids forgotten before their time.",
-            Counter,
-            total(stats.replays_forgotten),
+            stats.replays_forgotten,
         ),
     ]
-    .into_iter()
-    .map(|(name, help, kind, value)| Metric { name, help, kind, labels: Vec::new(), value })
-    .collect()
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::failure::FailureKind;
 use super::store::Inner;
-use crate::store::{Metric, MetricKind};
+use crate::store::Metric;
 
 /// The samples.
 pub(super) fn of(inner: &Inner) -> Vec<Metric> {
@@ -56,6 +56,5 @@ pub(super) fn of(inner: &Inner) -> Vec<Metric> {
 }
 
 fn counter(name: &'static str, help: &'static str, count: &AtomicU64) -> Metric {
-    let value = count.load(Ordering::Relaxed) as f64;
-    Metric { name, help, kind: MetricKind::Counter, labels: Vec::new(), value }
+    Metric::counter(name, help, count.load(Ordering::Relaxed))
 }

@@ -24,7 +24,7 @@ use super::cache::{Cache, Look};
 use super::watch::Watchers;
 use super::{FactError, FactKey, FactOptions, FactPut, FactRegistry, FactWatch};
 use crate::redis::{Hub, Key, KeyKind, Names};
-use crate::store::{Metric, MetricKind};
+use crate::store::Metric;
 
 /// The channel of changes.
 pub const CHANNEL: &str = "pdp:1:facts";
@@ -183,18 +183,9 @@ impl FactRegistry for RedisFacts {
     fn metrics(&self) -> Vec<Metric> {
         let tally = &self.shared.tally;
         let (entries, bytes) = self.shared.cache.size();
-        #[allow(clippy::cast_precision_loss, reason = "a metric is a float")]
-        let metric = |kind, name, help, value: u64| Metric {
-            name,
-            help,
-            kind,
-            labels: Vec::new(),
-            value: value as f64,
-        };
-        let gauge = |name, help, value| metric(MetricKind::Gauge, name, help, value);
-        let counter = |name, help, value: &AtomicU64| {
-            metric(MetricKind::Counter, name, help, value.load(Ordering::Relaxed))
-        };
+        let gauge = Metric::gauge;
+        let counter =
+            |name, help, value: &AtomicU64| Metric::counter(name, help, value.load(Ordering::Relaxed));
         vec![
             gauge("pdp_facts_cached", "Fact documents and absences in the cache.", entries as u64),
             gauge("pdp_facts_cached_bytes", "Bytes of the fact cache.", bytes),
